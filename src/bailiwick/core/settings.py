@@ -1,0 +1,111 @@
+"""Settings: one frozen object, from defaults < environment `BAILIWICK_*` < flags. Each field is one documented setting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from bailiwick.core.errors import InvalidInput
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _setting(default: object, doc: str) -> object:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator can set. `docs/reference/settings.md` is generated from the `doc` of each field."""
+
+    home: Path = _setting(Path(".bailiwick"), "folder for all state that has no URL of its own")  # type: ignore[assignment]
+    workspace: str = _setting("default", "workspace (tenant) to act in")  # type: ignore[assignment]
+    database_url: str = _setting("", "SQL database; empty means SQLite in `home`; `postgresql://…` for PostgreSQL")  # type: ignore[assignment]
+    blobs_url: str = _setting(
+        "", "content-addressed blobs; empty means a folder in `home`; `s3://…`, `gs://…`, `az://…`"
+    )  # type: ignore[assignment]
+    tables_url: str = _setting("", "Delta tables; empty means a folder in `home`; `s3://…`, `gs://…`, `az://…`")  # type: ignore[assignment]
+    host: str = _setting(
+        "127.0.0.1", "address that control and serve bind to; any but loopback needs `insecure` for now"
+    )  # type: ignore[assignment]
+    control_port: int = _setting(8600, "port of the control plane: API, UI, metrics, health")  # type: ignore[assignment]
+    inference_port: int = _setting(8601, "port of inference over HTTP")  # type: ignore[assignment]
+    control_url: str = _setting("", "where `serve` finds the control plane; empty means `host`:`control_port`")  # type: ignore[assignment]
+    serve_workers: int = _setting(1, "inference processes on this machine")  # type: ignore[assignment]
+    token: str = _setting("", "API token to act with; empty means the local administrator, on loopback only")  # type: ignore[assignment]
+    insecure: bool = _setting(False, "allow binding to an address other than loopback without TLS")  # type: ignore[assignment]
+    spool_bytes: int = _setting(1 << 30, "most bytes of predictions waiting to be shipped, per worker; then 503")  # type: ignore[assignment]
+    max_body_bytes: int = _setting(64 << 20, "largest request body accepted, in bytes")  # type: ignore[assignment]
+
+    @property
+    def sql_url(self) -> str:
+        """`database_url`, or the SQLite file in `home`."""
+        return self.database_url or f"sqlite:///{self.home.resolve() / 'bailiwick.db'}"
+
+    @property
+    def blobs_root(self) -> str:
+        """`blobs_url`, or the folder in `home` as a `file://` URL."""
+        return self.blobs_url or (self.home.resolve() / "blobs").as_uri()
+
+    @property
+    def tables_root(self) -> str:
+        """`tables_url`, or the folder in `home` as a plain path, as delta-rs wants it."""
+        return self.tables_url or str(self.home.resolve() / "tables")
+
+    @property
+    def spool_root(self) -> Path:
+        """Where inference workers append predictions until they are shipped."""
+        return self.home.resolve() / "spool"
+
+    @property
+    def control_address(self) -> str:
+        """URL of the control plane without a trailing slash."""
+        return (self.control_url or f"http://{self.host}:{self.control_port}").rstrip("/")
+
+    @property
+    def inference_address(self) -> str:
+        """URL of inference over HTTP without a trailing slash."""
+        return f"http://{self.host}:{self.inference_port}"
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **flags: object) -> Settings:
+    """Settings from the environment and flags (None = not given). Raises InvalidInput naming the variable and value."""
+    variables = os.environ if environment is None else environment
+    chosen: dict[str, object] = {}
+    for item in fields(Settings):
+        text = variables.get(f"BAILIWICK_{item.name.upper()}")
+        if text is not None:
+            chosen[item.name] = _parse(f"BAILIWICK_{item.name.upper()}", text, type(item.default))
+    chosen.update({name: value for name, value in flags.items() if value is not None})
+    settings = replace(Settings(), **chosen)  # type: ignore[arg-type]
+    return _checked(settings)
+
+
+def _parse(name: str, text: str, kind: type) -> object:
+    if kind is bool:
+        if text.lower() not in {"0", "1", "true", "false"}:
+            raise InvalidInput.choice(name, text, ["0", "1", "true", "false"])
+        return text.lower() in {"1", "true"}
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise InvalidInput(f"{name}={text!r} is not a whole number.") from None
+    return Path(text) if issubclass(kind, Path) else text
+
+
+def _checked(settings: Settings) -> Settings:
+    for name in ("control_port", "inference_port"):
+        port = getattr(settings, name)
+        if not 0 < port < 65536:
+            raise InvalidInput(f"{name} {port} is not a port; choose 1 to 65535.")
+    if settings.serve_workers < 1:
+        raise InvalidInput(f"serve_workers {settings.serve_workers} must be at least 1.")
+    if settings.host not in LOOPBACK and not settings.insecure:
+        raise InvalidInput(
+            f"Refusing to bind to {settings.host!r}: it can be reached from other machines, and this version has no TLS.",
+            hint="Bind to 127.0.0.1 behind a TLS proxy, or pass --insecure if the network is trusted.",
+        )
+    return settings

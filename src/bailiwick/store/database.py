@@ -1,0 +1,118 @@
+"""SQL: SQLite in WAL mode or PostgreSQL, through SQLAlchemy Core. No ORM, so every query is one that was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from bailiwick.core.errors import InvalidInput, MissingExtra, Unavailable
+
+BUSY_TIMEOUT_MS = 30_000
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+"""Every domain's `tables.py` declares its tables here; migrations are compared with it in a test."""
+
+
+class Database:
+    """A pool of connections with two ways in: `read` (a snapshot) and `write` (serialised, durable when it returns)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read-only look at committed data; never waits for a writer."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction: everything or nothing. On SQLite the write lock is taken at once, so no upgrade can deadlock.
+
+        Raises Unavailable when the disk is full, the database is locked past 30 s, or the server is gone.
+        """
+        try:
+            with self.engine.connect().execution_options(bailiwick_write=True) as connection, connection.begin():
+                yield connection
+        except OperationalError as error:
+            raise Unavailable(
+                f"The database refused the write: {error.orig}.", hint=_operational_hint(str(error.orig))
+            ) from error
+
+    def close(self) -> None:
+        """Give back every pooled connection."""
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InvalidInput(
+            f"database_url {url!r} is not a URL.", hint="Use sqlite:///path/to/file.db or postgresql://user@host/name."
+        ) from error
+    if parsed.drivername in {"postgresql", "postgres"}:
+        return _postgres(parsed.set(drivername="postgresql+psycopg"))
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    raise InvalidInput.choice("database_url scheme", parsed.drivername, ["sqlite", "postgresql"])
+
+
+def _postgres(url: Any) -> Engine:
+    try:
+        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+    except ModuleNotFoundError as error:
+        raise MissingExtra.of("postgres", "psycopg") from error
+
+
+def _sqlite(url: Any) -> Engine:
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    # NullPool would reopen the file per transaction; the default QueuePool keeps WAL handles warm.
+    engine = create_engine(url, connect_args={"check_same_thread": False}, poolclass=None if url.database else NullPool)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we emit BEGIN ourselves, see _begin_sqlite
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged record survives power loss
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("bailiwick_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _operational_hint(reason: str) -> str:
+    if "full" in reason:
+        return "The disk is full: free some space; nothing was written."
+    if "locked" in reason:
+        return "Another process holds the write lock; nothing was written, try again."
+    return "Nothing was written; try again when the database can be reached."

@@ -1,0 +1,82 @@
+"""Delta tables: dataset snapshots, predictions, outcomes. One folder a table, no catalogue, readable by Spark and DuckDB.
+
+Written without deletion vectors or column mapping, so that every Delta reader can open them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from bailiwick.core.errors import InvalidInput, NotFound, Unavailable
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*(/[a-z0-9][a-z0-9_.\-]*)*")
+
+
+class DeltaTables:
+    """Named Delta tables under one root (a folder or an object-store URL)."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/")
+
+    def location(self, name: str) -> str:
+        """Folder or URL of a table. Raises InvalidInput for a name that could leave the root."""
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(f"Table name {name!r} may hold only a-z 0-9 _ . - and slashes between parts.")
+        return f"{self.root}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Whether the table has been written."""
+        return DeltaTable.is_deltatable(self.location(name))
+
+    def append(
+        self, name: str, rows: pa.Table, *, partition_by: Sequence[str] = (), transaction: tuple[str, int] | None = None
+    ) -> int:
+        """Append and return the new table version. `transaction` = (application, version) is stored in the same commit,
+        so that a writer that died can ask `transaction_version` what it had committed: exactly once."""
+        location = self.location(name)
+        if "://" not in location:
+            Path(location).mkdir(parents=True, exist_ok=True)
+        properties = CommitProperties(app_transactions=[Transaction(*transaction)]) if transaction else None
+        try:
+            write_deltalake(
+                location,
+                rows,
+                mode="append",
+                partition_by=list(partition_by) or None,
+                commit_properties=properties,
+                schema_mode="merge",
+            )
+        except (DeltaError, OSError) as error:
+            raise Unavailable(
+                f"Table {name} could not be written: {error}.", hint="Is the disk full? Nothing was committed."
+            ) from error
+        return self.version(name)
+
+    def open(self, name: str, version: int | None = None) -> DeltaTable:
+        """The table at a version (newest by default). Raises NotFound."""
+        try:
+            return DeltaTable(self.location(name), version=version)
+        except TableNotFoundError:
+            raise NotFound.of("Table", name) from None
+        except DeltaError as error:
+            raise NotFound(f"Table {name} has no version {version}: {error}.") from error
+
+    def read(self, name: str, *, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows as Arrow. Raises NotFound."""
+        return self.open(name, version).to_pyarrow_table(columns=list(columns) if columns else None)
+
+    def version(self, name: str) -> int:
+        """The newest version number. Raises NotFound."""
+        return self.open(name).version()
+
+    def transaction_version(self, name: str, application: str) -> int | None:
+        """The version that `application` last committed to the table, or None."""
+        if not self.exists(name):
+            return None
+        return self.open(name).transaction_version(application)

@@ -1,0 +1,40 @@
+"""The transaction of a mutating verb: authorised, all or nothing, never silent."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select
+
+from bailiwick.core.actor import Actor, Permission
+from bailiwick.core.errors import NotAllowed
+from bailiwick.store.journal.tables import entries
+from bailiwick.store.records import Records
+
+
+def _count(records: Records) -> int:
+    with records.read() as connection:
+        return connection.scalar(select(func.count()).select_from(entries)) or 0
+
+
+def test_a_change_writes_its_entry_in_the_same_transaction(records: Records, admin: Actor) -> None:
+    with records.change(admin, Permission.DATA_WRITE) as change:
+        change.record("thing.made", "thing/a", size=3)
+    assert _count(records) == 1
+
+
+def test_a_change_that_fails_leaves_nothing(records: Records, admin: Actor) -> None:
+    with pytest.raises(ZeroDivisionError), records.change(admin, Permission.DATA_WRITE) as change:
+        change.record("thing.made", "thing/a")
+        _ = 1 / 0
+    assert _count(records) == 0
+
+
+def test_a_change_without_an_entry_is_refused(records: Records, admin: Actor) -> None:
+    with pytest.raises(AssertionError, match="journalled"), records.change(admin, Permission.DATA_WRITE):
+        pass
+
+
+def test_an_actor_without_the_permission_changes_nothing(records: Records, viewer: Actor) -> None:
+    with pytest.raises(NotAllowed, match=r"data\.write"), records.change(viewer, Permission.DATA_WRITE) as change:
+        change.record("thing.made", "thing/a")
+    assert _count(records) == 0

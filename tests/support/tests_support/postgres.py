@@ -1,0 +1,79 @@
+"""A private PostgreSQL for the tests: a throw-away cluster on a Unix socket, or the server of `BAILIWICK_TEST_POSTGRES`."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+import pytest
+
+
+def required(name: str) -> bool:
+    """Whether `BAILIWICK_TEST_REQUIRE` says that a missing `name` must fail rather than skip."""
+    return name in os.environ.get("BAILIWICK_TEST_REQUIRE", "").split(",")
+
+
+def fresh_database() -> str:
+    """URL of a new, empty database; skips the test (or fails it, where required) when there is no PostgreSQL."""
+    server = _server()
+    if server is None:
+        if required("postgres"):
+            pytest.fail("PostgreSQL is required here and its binaries were not found")
+        pytest.skip("PostgreSQL is not installed")
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server.format(name="postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    return server.format(name=name)
+
+
+@functools.cache
+def _server() -> str | None:
+    given = os.environ.get("BAILIWICK_TEST_POSTGRES")
+    if given:
+        return given
+    binaries = _binaries()
+    return _start_cluster(binaries) if binaries else None
+
+
+def _binaries() -> Path | None:
+    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    found = str(candidates[0]) if candidates else shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+def _start_cluster(binaries: Path) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="bailiwick-pg-"))
+    data = folder / "data"
+    as_user = _unprivileged(folder)
+    subprocess.run(
+        [*as_user, binaries / "initdb", "-D", data, "-U", "bailiwick", "-A", "trust", "--no-sync"],
+        check=True,
+        capture_output=True,
+    )
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
+    command = [*as_user, binaries / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w"]
+    subprocess.run([*command, "start"], check=True, capture_output=True)
+    atexit.register(_stop_cluster, [*command, "-m", "immediate", "stop"], folder)
+    return "postgresql://bailiwick@/{name}?host=" + str(folder)
+
+
+def _stop_cluster(command: list[object], folder: Path) -> None:
+    subprocess.run(command, check=False, capture_output=True)  # type: ignore[arg-type]
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unprivileged(folder: Path) -> list[str]:
+    """PostgreSQL refuses to run as root: root hands the folder to `nobody` and drops to it."""
+    if os.geteuid() != 0:
+        return []
+    os.chmod(folder, 0o755)
+    shutil.chown(folder, "nobody", "nogroup")
+    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
