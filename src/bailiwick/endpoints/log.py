@@ -1,0 +1,219 @@
+"""The prediction log: what every endpoint answered, and what turned out to be true. Delta tables that anything can read.
+
+`predictions/<endpoint>` has the columns of `PREDICTION_SCHEMA` and one `in_<input>` and `out_<output>` column for each
+tensor of the models behind it; `outcomes/<endpoint>` has those of `OUTCOME_SCHEMA`. Rows arrive in rough order of time
+and of id, so reading a window opens only the files whose statistics meet it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from bailiwick.store.delta import DeltaTables
+
+PREDICTION_SCHEMA = pa.schema(
+    [
+        ("prediction_id", pa.string()),  # "<request id>:<row>"
+        ("request_id", pa.string()),
+        ("row", pa.int32()),
+        ("endpoint", pa.string()),
+        ("epoch", pa.int32()),
+        ("variant", pa.string()),
+        ("model", pa.string()),
+        ("version", pa.int32()),
+        ("unit", pa.string()),
+        ("time", pa.int64()),  # event time, ms
+        ("received", pa.int64()),  # arrival, ms
+        ("latency_us", pa.int32()),
+        ("status", pa.int16()),  # HTTP
+        ("error", pa.string()),
+    ]
+)
+
+OUTCOME_SCHEMA = pa.schema(
+    [
+        ("prediction_id", pa.string()),
+        ("outcome", pa.float64()),
+        ("time", pa.int64()),  # when it became known, ms
+        ("received", pa.int64()),
+    ]
+)
+
+# Delta without column mapping forbids these in names.
+_FORBIDDEN = re.compile(r"[ ,;{}()\n\t=]")
+
+
+def predictions_table(endpoint: str) -> str:
+    """Name of the endpoint's table of predictions."""
+    return f"predictions/{endpoint}"
+
+
+def outcomes_table(endpoint: str) -> str:
+    """Name of the endpoint's table of outcomes."""
+    return f"outcomes/{endpoint}"
+
+
+def input_column(name: str) -> str:
+    """Column that holds the input tensor `name`."""
+    return "in_" + _FORBIDDEN.sub("_", name)
+
+
+def output_column(name: str) -> str:
+    """Column that holds the output tensor `name`."""
+    return "out_" + _FORBIDDEN.sub("_", name)
+
+
+class PredictionLog:
+    """Appends are exactly once when given a transaction; reads give empty tables before the first append."""
+
+    def __init__(self, tables: DeltaTables) -> None:
+        self._tables = tables
+
+    def append_predictions(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
+        """Append rows that have at least the columns of `PREDICTION_SCHEMA`.
+
+        A tensor column whose type differs from the table's goes to `<column>_<type>`, so that no version of a model can
+        stop the log.
+        """
+        name = predictions_table(endpoint)
+        fitted = _fit(rows, self._tables.open(name)) if self._tables.exists(name) else rows
+        self._tables.append(name, fitted, transaction=transaction)
+
+    def append_outcomes(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
+        """Append rows with the columns of `OUTCOME_SCHEMA`."""
+        self._tables.append(outcomes_table(endpoint), rows.cast(OUTCOME_SCHEMA), transaction=transaction)
+
+    def shipped(self, table: str, application: str) -> int | None:
+        """The transaction version that `application` last committed to `table` (see `predictions_table`), or None."""
+        return self._tables.transaction_version(table, application)
+
+    def predictions(
+        self,
+        endpoint: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Predictions, failed ones too, with event time in [start, end) milliseconds; None leaves a side open."""
+        return self._scan(predictions_table(endpoint), PREDICTION_SCHEMA, _window(start, end), columns)
+
+    def outcomes(self, endpoint: str, *, start: int | None = None, end: int | None = None) -> pa.Table:
+        """Outcomes that became known in [start, end), repeated ones too."""
+        return self._scan(outcomes_table(endpoint), OUTCOME_SCHEMA, _window(start, end), None)
+
+    def matured(
+        self,
+        endpoint: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        epoch: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Answered predictions whose outcome is known, with `outcome` and `outcome_time`, by event time in [start, end).
+
+        The first outcome received wins, and so does the first of predictions that share an id. `columns` chooses among
+        those of the predictions.
+        """
+        conditions = [*_window(start, end), "status = 200", *([f"epoch = {int(epoch)}"] if epoch is not None else [])]
+        needed = None if columns is None else [*dict.fromkeys(["prediction_id", "received", *columns])]
+        predictions = self._scan(predictions_table(endpoint), PREDICTION_SCHEMA, conditions, needed)
+        if predictions.num_rows == 0:
+            outcomes = OUTCOME_SCHEMA.empty_table()
+        else:
+            bounds = pc.min_max(predictions["prediction_id"]).as_py()
+            between = [f"prediction_id >= {_quoted(bounds['min'])}", f"prediction_id <= {_quoted(bounds['max'])}"]
+            outcomes = self._scan(outcomes_table(endpoint), OUTCOME_SCHEMA, between, None)
+        return _join(predictions, outcomes, columns)
+
+    def watermark(self, endpoint: str) -> int | None:
+        """The newest event time logged, in milliseconds; None before the first prediction. Reads file statistics only."""
+        name = predictions_table(endpoint)
+        if not self._tables.exists(name):
+            return None
+        files = pa.table(self._tables.open(name).get_add_actions(flatten=True))
+        if "max.time" in files.column_names and files["max.time"].null_count == 0:
+            return pc.max(files["max.time"]).as_py()  # type: ignore[no-any-return]
+        return pc.max(self.predictions(endpoint, columns=["time"])["time"]).as_py()  # type: ignore[no-any-return]
+
+    def _scan(self, name: str, schema: pa.Schema, conditions: Sequence[str], columns: Sequence[str] | None) -> pa.Table:
+        if not self._tables.exists(name):
+            return _empty(schema, columns)
+        table = self._tables.open(name)
+        known = set(_column_names(table))
+        wanted = None if columns is None else [column for column in columns if column in known]
+        read = pa.table(table.scan(columns=wanted, predicate=" AND ".join(conditions) or None))
+        return _with_missing(_plain(read), columns)
+
+
+def _window(start: int | None, end: int | None) -> list[str]:
+    since = [] if start is None else [f"time >= {int(start)}"]
+    return since if end is None else [*since, f"time < {int(end)}"]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _column_names(table: DeltaTable) -> list[str]:
+    return [field.name for field in table.schema().fields]
+
+
+def _empty(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
+    empty = schema.empty_table()
+    if columns is None:
+        return empty
+    return _with_missing(empty.select([name for name in columns if name in schema.names]), columns)
+
+
+def _with_missing(rows: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+    """Columns that no prediction has had yet are all null, in the order asked for."""
+    if columns is None:
+        return rows
+    for name in columns:
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows))
+    return rows.select(list(columns))
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Arrow's view types, which delta-rs gives, are not taken by Arrow's own joins nor by pandas."""
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    return rows.cast(pa.schema([(field.name, plain.get(field.type, field.type)) for field in rows.schema]))
+
+
+def _fit(rows: pa.Table, table: DeltaTable) -> pa.Table:
+    held = {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
+    plain = {pa.string_view(): pa.string(), pa.large_string(): pa.string()}
+    names = []
+    for field in rows.schema:
+        present = held.get(field.name, field.type)
+        same = plain.get(present, present) == plain.get(field.type, field.type)
+        names.append(field.name if same else f"{field.name}_{field.type}")
+    return rows.rename_columns(names)
+
+
+def _join(predictions: pa.Table, outcomes: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+    chosen = predictions.column_names if columns is None else list(columns)
+    listed = "".join(f'p."{name}", ' for name in chosen)
+    query = f"""
+        SELECT {listed} o.outcome, o.outcome_time
+        FROM predictions p
+        JOIN (
+            SELECT prediction_id, arg_min(outcome, received) AS outcome, arg_min(time, received) AS outcome_time
+            FROM outcomes GROUP BY prediction_id
+        ) o USING (prediction_id)
+    """
+    if pc.count_distinct(predictions["prediction_id"]).as_py() < predictions.num_rows:
+        query += " QUALIFY row_number() OVER (PARTITION BY p.prediction_id ORDER BY p.received) = 1"
+    with duckdb.connect() as connection:
+        connection.register("predictions", predictions)
+        connection.register("outcomes", outcomes)
+        return _plain(connection.sql(query).to_arrow_table())
