@@ -1,0 +1,227 @@
+"""The sections of the project file, each with its keys, defaults and limits; times in milliseconds, shares as fractions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from bailiwick.core.errors import InvalidInput
+from bailiwick.pipelines.cron import parse_cron
+from bailiwick.pipelines.notation import Budget, BudgetText, DurationMs, Holdout, HoldoutText, OptionalDurationMs
+
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9_\-]{0,62}$",
+        description="1 to 63 of a-z 0-9 _ - beginning with a letter or digit",
+        examples=["flights"],
+    ),
+]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """Refuses unknown keys and values of another type than declared (no text for numbers)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_by_name=False, validate_by_alias=True)
+
+
+def _scalar(value: object) -> object:
+    if isinstance(value, (str, bool, int, float)):
+        return value
+    raise ValueError(f"{value!r} must be one value: a number, text, true or false.")
+
+
+Scalar = Annotated[Any, PlainValidator(_scalar), WithJsonSchema({"type": ["number", "string", "boolean"]})]
+
+
+class Label(Section):
+    """What is predicted: the column, and the value in it that counts as positive."""
+
+    column: Text
+    positive: Scalar = 1
+
+
+class Data(Section):
+    """Where the data is, and what its columns mean."""
+
+    source: Text = Field(description="File glob relative to the project file: *.parquet, *.csv or *.jsonl")
+    time: Text = Field(description="Column of the event time; splits and windows never look ahead of it")
+    key: str = Field(default="", description="Column that names a row; predictions are assigned to variants by it")
+    label: Label
+    subject: str = Field(default="", description="Column that names the person or thing the data is about")
+    schema_path: str = Field(default="", alias="schema", description="Reviewed schema file; inferred where left out")
+
+
+def _transform(value: object) -> object:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, dict) and len(value) == 1:
+        return value
+    raise ValueError(
+        f"{value!r} is not a transform: write a name, such as `number`, or a name with its option, such as "
+        "{bucketize: 10}."
+    )
+
+
+Transform = Annotated[
+    Any,
+    PlainValidator(_transform),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string"}, {"type": "object", "minProperties": 1, "maxProperties": 1}],
+            "examples": [
+                "number",
+                "log",
+                {"scale": "standard"},
+                {"bucketize": 10},
+                {"one_hot": {"min_count": 50}},
+                {"category": {"min_count": 50}},
+            ],
+        }
+    ),
+]
+
+
+class Tune(Section):
+    """How parameters are searched. `space` maps each to `{int: [low, high]}`, `{float: [low, high], log: true}` or `{choice: [...]}`."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    trials: int = Field(default=20, ge=1, le=10_000)
+    pruner: Literal["hyperband", "median", "none"] = "median"
+    metric: Text = "log_loss"
+    space: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, examples=[{"leaves": {"int": [15, 63]}, "rate": {"float": [0.02, 0.2], "log": True}}]
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    timeout_ms: OptionalDurationMs = Field(default=None, alias="timeout", description="Start no trial after this long")
+
+
+class Train(Section):
+    """The function that fits a model, and the search for its parameters."""
+
+    entrypoint: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="`module:function`, found beside the project file",
+        examples=["flights:fit"],
+    )
+    tune: Tune = Tune()
+
+
+class Evaluate(Section):
+    """What a model is measured by before anyone may use it."""
+
+    metrics: tuple[Text, ...] = Field(default=("roc_auc", "log_loss"), min_length=1)
+    slices: tuple[Text, ...] = Field(default=(), description="Columns whose every value is also measured alone")
+    gates: tuple[Text, ...] = Field(default=(), description="Conditions that must hold", examples=[["roc_auc >= 0.65"]])
+    holdout: HoldoutText = Field(default=Holdout(0.2), description="Rows kept from training for the measurement")
+
+
+class Canary(Section):
+    """A new version gets growing shares of traffic for as long as the evidence allows."""
+
+    ramp: tuple[Annotated[float, Field(gt=0, le=100)], ...] = Field(
+        default=(1, 5, 25, 50, 100), min_length=1, description="Shares of traffic in percent, rising, the last is 100"
+    )
+    rollback_alpha: Fraction = Field(default=0.01, description="Chance of rolling back a version that is no worse")
+    promote_beta: Fraction = Field(
+        default=0.05, description="Chance of promoting a version that is worse by the margin"
+    )
+    margin: float = Field(
+        default=1.25, gt=1, description="Ratio of error rates from which on a version counts as worse"
+    )
+    min_units: int = Field(default=500, ge=1, description="Units with an outcome before a share may grow")
+
+
+class Strategy(Section):
+    """How a new version takes over from the one that serves; without `canary`, all at once."""
+
+    canary: Canary | None = None
+
+
+class Deploy(Section):
+    """The stable name that is called, and how a new version takes it over. Without it the name is the project's."""
+
+    endpoint: Name
+    strategy: Strategy = Strategy()
+
+
+class Drift(Section):
+    """How often drift may be alarmed for nothing, and the smallest drift that matters."""
+
+    false_alarms: BudgetText = Budget(1, 90 * 86_400_000)
+    margin: float = Field(default=0.05, ge=0, lt=1)
+
+
+class Performance(Section):
+    """The true outcomes' verdict, which comes `outcome_delay` after the prediction."""
+
+    metric: Text = "log_loss"
+    outcome_delay_ms: DurationMs = Field(default=86_400_000, alias="outcome_delay")
+    margin: float = Field(default=0.05, ge=0, description="How much worse than at training still counts as well")
+
+
+class Monitor(Section):
+    """Windows of event time over which predictions are compared with training."""
+
+    window_ms: DurationMs = Field(default=86_400_000, alias="window")
+    drift: Drift = Drift()
+    performance: Performance = Performance()
+
+
+def _cause(value: object) -> object:
+    if isinstance(value, str) and value.startswith("cron "):
+        try:
+            parse_cron(value.removeprefix("cron "))
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+    elif value != "alarm":
+        raise ValueError(f"{value!r} does not start a training run; write `alarm`, or `cron` with five fields (UTC).")
+    return value
+
+
+Cause = Annotated[
+    str,
+    PlainValidator(_cause),
+    WithJsonSchema({"type": "string", "pattern": "^(alarm|cron .+)$", "examples": ["alarm", "cron 0 3 * * 1"]}),
+]
+
+
+class Retrain(Section):
+    """What starts a training run by itself, and on which data."""
+
+    on: tuple[Cause, ...] = Field(min_length=1)
+    window_ms: OptionalDurationMs = Field(
+        default=None, alias="window", description="Train on this much newest data; all if left out"
+    )
+    cooldown_ms: DurationMs = Field(
+        default=86_400_000, alias="cooldown", description="Least time between two such runs"
+    )
+
+    @property
+    def crons(self) -> tuple[str, ...]:
+        """The five-field expressions among the causes."""
+        return tuple(cause.removeprefix("cron ") for cause in self.on if cause.startswith("cron "))
+
+
+class Approval(Section):
+    """Who must agree before an alias or stage may point to a version."""
+
+    approvers: int = Field(default=1, ge=0, le=20)
+    not_author: bool = True
+    evidence: tuple[Text, ...] = ()
+
+
+class Retention(Section):
+    """How long data that came by itself is kept; for ever where left out."""
+
+    predictions_ms: OptionalDurationMs = Field(default=None, alias="predictions")
+
+
+class Govern(Section):
+    """Rules of approval by target (an alias such as `production`), and of keeping data."""
+
+    approvals: dict[str, Approval] = Field(default_factory=dict)
+    retention: Retention = Retention()

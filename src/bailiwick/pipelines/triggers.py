@@ -1,0 +1,182 @@
+"""Triggers: why a run starts by itself, once.
+
+A firing is a row with a unique (trigger, key), written in the run's transaction: whatever happens at the same moment, or
+again after a crash, one cause starts one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from bailiwick.core.actor import Actor, Permission
+from bailiwick.core.canonical import canonical_json
+from bailiwick.core.errors import NotFound
+from bailiwick.pipelines.cron import parse_cron
+from bailiwick.pipelines.model import JSON, Pipeline, PipelineRun
+from bailiwick.pipelines.rows import mapping
+from bailiwick.pipelines.service import PipelineService, insert_run
+from bailiwick.pipelines.tables import firings, schedules
+from bailiwick.store import faults
+from bailiwick.store.records import Change, Records
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A cron expression (UTC) that submits a pipeline; `next_fire` in UTC milliseconds."""
+
+    workspace: str
+    name: str
+    cron: str
+    pipeline: str
+    params: Mapping[str, JSON]
+    enabled: bool
+    next_fire: int
+    created: int
+
+
+class TriggerService:
+    """Firing triggers exactly once, and keeping schedules, whose trigger is called `schedule:<name>`."""
+
+    def __init__(self, records: Records, pipelines: PipelineService) -> None:
+        self._records = records
+        self._pipelines = pipelines
+
+    def fire(
+        self, actor: Actor, trigger: str, key: str, pipeline: Pipeline, params: Mapping[str, JSON]
+    ) -> PipelineRun | None:
+        """Submit a run for this cause; None when (trigger, key) has fired before. `key` names the cause: an alarm's id, a time."""
+        try:
+            with self._records.change(actor, Permission.PIPELINES_RUN) as change:
+                run_id = _fire(change, trigger, key, pipeline, params)
+                faults.reach("pipelines.trigger.firing")
+        except IntegrityError:
+            if self.fired(actor.workspace, trigger, key) is None:
+                raise
+            return None
+        faults.reach("pipelines.trigger.fired")
+        return self._pipelines.run(actor.workspace, run_id)
+
+    def fired(self, workspace: str, trigger: str, key: str) -> str | None:
+        """Id of the run that this cause started, or None."""
+        same = (firings.c.workspace == workspace, firings.c.trigger == trigger, firings.c.key == key)
+        with self._records.read() as connection:
+            return connection.scalar(select(firings.c.run_id).where(*same))
+
+    def last_fired(self, workspace: str, trigger: str) -> int | None:
+        """When the trigger last fired, for cooldowns; in UTC milliseconds, None if never."""
+        wanted = select(func.max(firings.c.time)).where(firings.c.workspace == workspace, firings.c.trigger == trigger)
+        with self._records.read() as connection:
+            time: int | None = connection.scalar(wanted)
+        return time
+
+    def schedule(
+        self, actor: Actor, name: str, *, cron: str, pipeline: str, params: Mapping[str, JSON], enabled: bool = True
+    ) -> Schedule:
+        """Create the schedule or replace it; a missed fire time is not made up for when `cron` changes. Raises InvalidInput."""
+        parsed = parse_cron(cron)
+        with self._records.change(actor, Permission.PIPELINES_RUN) as change:
+            row = {
+                "cron": cron,
+                "pipeline": pipeline,
+                "params": canonical_json(dict(params)).decode(),
+                "enabled": enabled,
+            }
+            same = (schedules.c.workspace == actor.workspace, schedules.c.name == name)
+            known = change.execute(select(schedules.c.cron).where(*same)).scalar()
+            if known != cron:
+                row["next_fire"] = parsed.next_after(change.time)
+            if known is None:
+                change.execute(
+                    insert(schedules).values(workspace=actor.workspace, name=name, created=change.time, **row)
+                )
+            else:
+                change.execute(update(schedules).where(*same).values(row))
+            change.record("schedule.set", f"schedule/{name}", cron=cron, pipeline=pipeline, enabled=enabled)
+        return self.schedule_named(actor.workspace, name)
+
+    def unschedule(self, actor: Actor, name: str) -> None:
+        """Remove the schedule; what it has started goes on. Raises NotFound."""
+        with self._records.change(actor, Permission.PIPELINES_RUN) as change:
+            same = (schedules.c.workspace == actor.workspace, schedules.c.name == name)
+            if not change.execute(delete(schedules).where(*same)).rowcount:
+                raise NotFound.of("Schedule", name)
+            change.record("schedule.removed", f"schedule/{name}")
+
+    def schedules(self, workspace: str) -> list[Schedule]:
+        """All schedules by name."""
+        wanted = select(schedules).where(schedules.c.workspace == workspace).order_by(schedules.c.name)
+        with self._records.read() as connection:
+            return [_schedule_of(row) for row in connection.execute(wanted).mappings()]
+
+    def schedule_named(self, workspace: str, name: str) -> Schedule:
+        """One schedule. Raises NotFound."""
+        known = {schedule.name: schedule for schedule in self.schedules(workspace)}
+        if name not in known:
+            raise NotFound.of("Schedule", name, known)
+        return known[name]
+
+    def due(self, actor: Actor, now: int, pipelines: Mapping[str, Pipeline]) -> list[PipelineRun]:
+        """Submit a run for every schedule whose time has come, exactly once however many call this at once.
+
+        Times missed while nobody called are made up for by one run, not by one each. A schedule whose pipeline is not
+        among `pipelines` is left for a process that knows it.
+        """
+        actor.require(Permission.PIPELINES_RUN)
+        submitted = []
+        for schedule in self.schedules(actor.workspace):
+            if schedule.enabled and schedule.next_fire <= now and schedule.pipeline in pipelines:
+                run_id = self._fire_schedule(actor, schedule, now, pipelines[schedule.pipeline])
+                if run_id is not None:
+                    submitted.append(self._pipelines.run(actor.workspace, run_id))
+        return submitted
+
+    def _fire_schedule(self, actor: Actor, schedule: Schedule, now: int, pipeline: Pipeline) -> str | None:
+        try:
+            with self._records.change(actor, Permission.PIPELINES_RUN) as change:
+                _advance(change, schedule, parse_cron(schedule.cron).next_after(now))
+                trigger = f"schedule:{schedule.name}"
+                run_id = _fire(change, trigger, str(schedule.next_fire), pipeline, schedule.params)
+                faults.reach("pipelines.schedule.firing")
+        except _Overtaken:
+            return None
+        return run_id
+
+
+class _Overtaken(Exception):  # noqa: N818 - not an error: another process fired this schedule first
+    pass
+
+
+def _advance(change: Change, schedule: Schedule, next_fire: int) -> None:
+    unmoved = (
+        schedules.c.workspace == schedule.workspace,
+        schedules.c.name == schedule.name,
+        schedules.c.next_fire == schedule.next_fire,
+    )
+    if not change.execute(update(schedules).where(*unmoved).values(next_fire=next_fire)).rowcount:
+        raise _Overtaken
+
+
+def _fire(change: Change, trigger: str, key: str, pipeline: Pipeline, params: Mapping[str, JSON]) -> str:
+    run_id = insert_run(change, pipeline, params, trigger=trigger, key=None)
+    change.execute(
+        insert(firings).values(workspace=change.workspace, trigger=trigger, key=key, run_id=run_id, time=change.time)
+    )
+    change.record("trigger.fired", f"trigger/{trigger}", key=key, run=run_id)
+    return run_id
+
+
+def _schedule_of(row: RowMapping) -> Schedule:
+    return Schedule(
+        workspace=row["workspace"],
+        name=row["name"],
+        cron=row["cron"],
+        pipeline=row["pipeline"],
+        params=mapping(row["params"]),
+        enabled=row["enabled"],
+        next_fire=row["next_fire"],
+        created=row["created"],
+    )
