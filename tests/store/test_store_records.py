@@ -23,9 +23,13 @@ def test_a_change_writes_its_entry_in_the_same_transaction(records: Records, adm
 
 
 def test_a_change_that_fails_leaves_nothing(records: Records, admin: Actor) -> None:
-    with pytest.raises(ZeroDivisionError), records.change(admin, Permission.DATA_WRITE) as change:
-        change.record("thing.made", "thing/a")
-        _ = 1 / 0
+    def fail_after_recording() -> None:
+        with records.change(admin, Permission.DATA_WRITE) as change:
+            change.record("thing.made", "thing/a")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_recording()
     assert _count(records) == 0
 
 

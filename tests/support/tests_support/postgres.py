@@ -54,19 +54,19 @@ def _start_cluster(binaries: Path) -> str:
     data = folder / "data"
     as_user = _unprivileged(folder)
     subprocess.run(
-        [*as_user, binaries / "initdb", "-D", data, "-U", "bailiwick", "-A", "trust", "--no-sync"],
+        [*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "bailiwick", "-A", "trust", "--no-sync"],
         check=True,
         capture_output=True,
     )
     options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
-    command = [*as_user, binaries / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w"]
+    command = [*as_user, str(binaries / "pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w"]
     subprocess.run([*command, "start"], check=True, capture_output=True)
     atexit.register(_stop_cluster, [*command, "-m", "immediate", "stop"], folder)
     return "postgresql://bailiwick@/{name}?host=" + str(folder)
 
 
-def _stop_cluster(command: list[object], folder: Path) -> None:
-    subprocess.run(command, check=False, capture_output=True)  # type: ignore[arg-type]
+def _stop_cluster(command: list[str], folder: Path) -> None:
+    subprocess.run(command, check=False, capture_output=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -74,6 +74,6 @@ def _unprivileged(folder: Path) -> list[str]:
     """PostgreSQL refuses to run as root: root hands the folder to `nobody` and drops to it."""
     if os.geteuid() != 0:
         return []
-    os.chmod(folder, 0o755)
+    folder.chmod(0o755)
     shutil.chown(folder, "nobody", "nogroup")
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]

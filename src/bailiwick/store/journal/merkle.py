@@ -120,10 +120,10 @@ def verify_inclusion(index: int, size: int, hashed: bytes, proof: Sequence[bytes
 
 def verify_consistency(old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> bool:
     """Whether the tree of `new_size` begins with the tree of `old_size`. A tree of size zero proves nothing: False."""
-    if not 0 < old_size <= new_size or not _are_hashes([old_root, new_root, *proof]):
-        return False
-    if old_size == new_size:
+    if 0 < old_size == new_size:
         return not proof and old_root == new_root
+    if not 0 < old_size < new_size or not _are_hashes([old_root, new_root, *proof]):
+        return False
     path = list(proof)
     if old_size & (old_size - 1) == 0:
         path.insert(0, old_root)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from bailiwick.core.canonical import canonical_json
 
 LEAF_VERSION = 1
+SHOWN = ("number", "id", "workspace", "time", "identity", "actor", "action", "resource", "detail")
+"""The columns whose values are committed to; `salt` and `leaf_index` are committed to by the leaf and its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,23 @@ class Entry:
 
     def body(self) -> bytes:
         """Canonical JSON of everything a reader sees; any edit of a column changes these bytes."""
-        shown = asdict(self)
-        for hidden in ("number", "salt", "leaf_index"):
-            del shown[hidden]
-        return canonical_json(shown)
+        return canonical_json({name: getattr(self, name) for name in SHOWN})
 
     def leaf(self) -> bytes:
-        """The bytes hashed into the tree: version, action class, time and a salted commitment to the body.
+        """The bytes hashed into the tree: version, id, action, time and a salted commitment to the body.
 
         Personal data never enters the leaf: deleting body and salt leaves a log that still verifies and says nothing.
         """
         commitment = hashlib.sha256(self.salt + self.body()).hexdigest()
-        return canonical_json({"v": LEAF_VERSION, "time": self.time, "entry": self.id, "commitment": commitment})
+        return canonical_json(
+            {
+                "v": LEAF_VERSION,
+                "entry": self.id,
+                "action": self.action,
+                "time": self.time,
+                "commitment": commitment,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,82 @@
+"""Reading the journal: the feed of one workspace, single entries, the latest checkpoint."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from bailiwick.core.errors import Corrupted, NotFound
+from bailiwick.store.database import Database
+from bailiwick.store.journal.model import Checkpoint, Entry
+from bailiwick.store.journal.tables import checkpoints, entries
+
+MAX_PAGE = 1000
+
+
+class JournalReader:
+    """Reads only; who may read is decided where it is called."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def entries(
+        self,
+        workspace: str,
+        *,
+        limit: int = 50,
+        before: int | None = None,
+        resource: str | None = None,
+        action: str | None = None,
+        identity: str | None = None,
+    ) -> list[Entry]:
+        """Newest first, at most 1000; pass the last `number` as `before` for the next page. Filters match whole values."""
+        wanted = {"resource": resource, "action": action, "identity": identity}
+        query = select(entries).where(entries.c.workspace == workspace)
+        for column, value in wanted.items():
+            if value is not None:
+                query = query.where(entries.c[column] == value)
+        if before is not None:
+            query = query.where(entries.c.number < before)
+        query = query.order_by(entries.c.number.desc()).limit(max(0, min(limit, MAX_PAGE)))
+        with self._database.read() as connection:
+            return [entry_of(row) for row in connection.execute(query)]
+
+    def entry(self, workspace: str, entry_id: str) -> Entry:
+        """Raises NotFound."""
+        query = select(entries).where(entries.c.workspace == workspace, entries.c.id == entry_id)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound.of("Journal entry", entry_id)
+        return entry_of(row)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint, or None before the first entries were integrated."""
+        with self._database.read() as connection:
+            row = connection.execute(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)).one_or_none()
+        return None if row is None else Checkpoint(row.size, row.root, row.time, row.note)
+
+
+def entry_of(row: Row[Any]) -> Entry:
+    """The entry of a whole row. Raises Corrupted when `detail` is no longer a JSON object."""
+    try:
+        detail = json.loads(row.detail)
+    except ValueError:
+        detail = None
+    if not isinstance(detail, dict):
+        raise Corrupted(f"The detail of journal entry {row.number} ({row.id}) is not a JSON object.")
+    return Entry(
+        number=row.number,
+        id=row.id,
+        workspace=row.workspace,
+        time=row.time,
+        identity=row.identity,
+        actor=row.actor,
+        action=row.action,
+        resource=row.resource,
+        detail=detail,
+        salt=bytes(row.salt),
+        leaf_index=row.leaf_index,
+    )
