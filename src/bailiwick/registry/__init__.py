@@ -1,0 +1,1 @@
+"""What may be deployed: models, immutable versions with their evidence, aliases with their history, lineage."""

@@ -1,0 +1,143 @@
+"""Models, versions and aliases, and the rules for their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from bailiwick.core.errors import InvalidInput, LimitExceeded
+
+MAX_NAME_LENGTH = 256
+MAX_ALIAS_LENGTH = 255
+MAX_ID_LENGTH = 64
+MAX_CODE_VERSION_LENGTH = 250
+MAX_TEXT_LENGTH = 5_000
+
+_ALIAS = re.compile(r"[\w\-]+")
+_RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A name under which versions are registered. `newest` is the highest number ever given, `versions` how many are left."""
+
+    workspace: str
+    name: str
+    description: str
+    newest: int
+    versions: int
+    aliases: Mapping[str, int]
+    created: int
+    updated: int
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One registered package with everything that was measured about it; never changed after it is registered.
+
+    `package` is the blob digest of the ONNX package and `digest` the SHA-256 of its bytes: one value, for as long as
+    packages are single blobs. `created_by` is an identity, as the journal has it. Measures that are undefined are NaN
+    in `metrics` and None elsewhere.
+    """
+
+    workspace: str
+    model: str
+    number: int
+    package: str
+    digest: str
+    size_bytes: int
+    run_id: str
+    snapshot: str
+    signature: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    slices: Mapping[str, Any]
+    parity: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    code_version: str
+    parameters: Mapping[str, Any]
+    reference_profile: str
+    description: str
+    created: int
+    created_by: str
+    deleted: int | None = None
+
+
+class AliasAction(StrEnum):
+    """Why an alias came to point where it points."""
+
+    SET = "set"
+    ROLLED_BACK = "rolled_back"
+    REMOVED = "removed"
+    VERSION_DELETED = "version_deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class AliasChange:
+    """One line of an alias's history: who moved it, when, why, and between which versions (None: pointing nowhere)."""
+
+    model: str
+    alias: str
+    action: str
+    previous: int | None
+    number: int | None
+    reason: str
+    time: int
+    identity: str
+    actor: str
+
+
+def versions_before(history: Iterable[AliasChange]) -> list[int]:
+    """Versions an alias can be rolled back to, last resort first, from its history oldest first.
+
+    Like undo: setting pushes, rolling back pops, so a second rollback goes one further back and never to and fro.
+    When the alias points nowhere, the version it last pointed to is the first candidate.
+    """
+    pointed: list[int] = []
+    present = False
+    for change in history:
+        if change.action == AliasAction.SET and change.number is not None and pointed[-1:] != [change.number]:
+            pointed.append(change.number)
+        elif change.action == AliasAction.ROLLED_BACK:
+            while pointed and pointed[-1] != change.number:
+                pointed.pop()
+        present = change.number is not None
+    return pointed[:-1] if present else pointed
+
+
+def check_model_name(name: str) -> str:
+    """Raises InvalidInput for a name that is blank or could not stand in a URI or policy; LimitExceeded past 256."""
+    check_text("A model name", name, MAX_NAME_LENGTH)
+    if not name.strip() or name == "*" or any(letter in "/:" or not letter.isprintable() for letter in name):
+        raise InvalidInput(f"Model name {name!r} must be printable, not blank, not '*', and without / and :.")
+    return name
+
+
+def check_alias(alias: str) -> str:
+    """Raises InvalidInput for an alias outside letters, digits, _ and -, or one that MLflow URIs give another meaning."""
+    check_text("An alias", alias, MAX_ALIAS_LENGTH)
+    if not _ALIAS.fullmatch(alias):
+        raise InvalidInput(f"Alias {alias!r} may hold only letters, digits, _ and -.")
+    if _RESERVED.fullmatch(alias):
+        raise InvalidInput(f"Alias {alias!r} is reserved: 'latest' and 'v<number>' already name versions.")
+    return alias
+
+
+def check_digest(what: str, digest: str) -> str:
+    """Raises InvalidInput unless it is 64 lower-case hex digits."""
+    if not _DIGEST.fullmatch(digest):
+        raise InvalidInput(f"{what} {digest!r} is not a SHA-256 digest: 64 lower-case hex digits.")
+    return digest
+
+
+def check_text(what: str, text: str, limit: int = MAX_TEXT_LENGTH) -> str:
+    """Text that both databases can store: valid Unicode without NUL, at most `limit` characters."""
+    if len(text) > limit:
+        raise LimitExceeded(f"{what} has at most {limit} characters; this one has {len(text)}.")
+    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        raise InvalidInput(f"{what} holds a NUL or half of a surrogate pair, which cannot be stored as text.")
+    return text

@@ -1,0 +1,90 @@
+"""Model, version and alias rows. `registry_models.newest` only grows, so a version's number is never given twice."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+from bailiwick.store.database import metadata
+
+models = Table(
+    "registry_models",
+    metadata,
+    Column("workspace", String(250), primary_key=True),
+    Column("name", String(256), primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("newest", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("created_by", String(250), nullable=False),
+)
+
+versions = Table(
+    "registry_versions",
+    metadata,
+    Column("workspace", String(250), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("number", Integer, nullable=False, autoincrement=False),
+    Column("package", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("snapshot", String(64), nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("metrics", Text, nullable=False),
+    Column("slices", Text, nullable=False),
+    Column("parity", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("code_version", String(250), nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("reference_profile", String(64), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("created_by", String(250), nullable=False),
+    Column("deleted", BigInteger, nullable=True),
+    PrimaryKeyConstraint("workspace", "model", "number"),
+    ForeignKeyConstraint(["workspace", "model"], ["registry_models.workspace", "registry_models.name"]),
+    Index("ix_registry_versions_run", "workspace", "run_id", "model"),
+    Index("ix_registry_versions_snapshot", "workspace", "snapshot"),
+    Index("ix_registry_versions_digest", "workspace", "digest"),
+)
+
+aliases = Table(
+    "registry_aliases",
+    metadata,
+    Column("workspace", String(250), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("alias", String(256), nullable=False),
+    Column("number", Integer, nullable=False),
+    PrimaryKeyConstraint("workspace", "model", "alias"),
+    ForeignKeyConstraint(
+        ["workspace", "model", "number"],
+        ["registry_versions.workspace", "registry_versions.model", "registry_versions.number"],
+    ),
+)
+
+alias_changes = Table(
+    "registry_alias_changes",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("workspace", String(250), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("alias", String(256), nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("previous", Integer, nullable=True),
+    Column("number", Integer, nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("identity", String(250), nullable=False),
+    Column("actor", String(250), nullable=False),
+    Index("ix_registry_alias_changes_model", "workspace", "model", "alias", "sequence"),
+)
