@@ -1,7 +1,5 @@
 """The canary rule: its decisions, and its error rates against the promised ones, with the numbers printed."""
 
-# ruff: noqa: T201 -- the simulated rates are printed beside the promised ones
-
 from __future__ import annotations
 
 from collections.abc import Sequence

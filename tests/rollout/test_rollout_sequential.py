@@ -1,7 +1,5 @@
 """The count e-process: golden numbers, invariants, and error rates that hold at every look."""
 
-# ruff: noqa: T201 -- the simulated rates are printed beside the promised ones
-
 from __future__ import annotations
 
 import math

@@ -219,13 +219,12 @@ def test_a_rollout_is_plain_json_in_the_journal_and_stays_in_its_workspace(stage
 
 def test_a_reader_may_not_move_traffic(stage: Stage, viewer: Actor) -> None:
     started = stage.start()
-    for verb in (
-        lambda: stage.rollouts.start(viewer, "late", model="flights", version=2, package="b" * 64),
-        lambda: stage.rollouts.advance(viewer, started.id),
-        lambda: stage.rollouts.abort(viewer, started.id, "no"),
-    ):
-        with pytest.raises(NotAllowed):
-            verb()
+    with pytest.raises(NotAllowed):
+        stage.rollouts.start(viewer, "late", model="flights", version=2, package="b" * 64)
+    with pytest.raises(NotAllowed):
+        stage.rollouts.advance(viewer, started.id)
+    with pytest.raises(NotAllowed):
+        stage.rollouts.abort(viewer, started.id, "no")
 
 
 def test_a_split_that_is_no_rollout_is_refused(stage: Stage) -> None:

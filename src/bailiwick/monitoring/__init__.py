@@ -1,0 +1,1 @@
+"""Monitoring: windows of live traffic judged against a reference, under a budget of false alarms."""
