@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from bailiwick.core.errors import InvalidInput
@@ -17,7 +18,7 @@ from bailiwick.rollout.canary import (
     decide,
 )
 from bailiwick.rollout.sequential import EpochCounts
-from bailiwick.rollout.simulation import oscillating, simulate
+from bailiwick.rollout.simulation import _Runs, oscillating, simulate
 
 CONFIG = CanaryConfig(ramp=(5, 20, 50), min_units_per_step=1000)
 
@@ -136,3 +137,24 @@ def test_a_simulation_that_is_cut_short_says_so() -> None:
     found = simulate(CanaryConfig(), 0.01, 1.1, repetitions=50, max_units=2000)
     assert found.undecided_rate > 0.9
     assert found.promised is None
+
+
+@pytest.mark.parametrize("ratio", [0.7, 1.0, 1.6])
+def test_the_simulator_decides_as_the_rule_does(ratio: float) -> None:
+    rule = CanaryConfig(ramp=(5, 20, 50), min_units_per_step=2000, failed_weight=0)
+    runs = _Runs(rule, 1, np.random.default_rng(9))
+    seen = [0] * len(rule.steps)
+    for look in range(1, 400):
+        step = int(runs.step[0])
+        seen[step] += 500
+        runs.look(500, 0.1, ratio, look * 500)
+        epochs = [
+            EpochCounts(index, share, 0, int(seen[index]), int(bad[0]), int(bad[1]))
+            for index, (share, bad) in enumerate(zip(runs.shares, runs.bad[0], strict=True))
+        ]
+        verdict = decide(rule, CanaryState(step=step, epoch=step), _evidence(epochs[: step + 1]))
+        moved = {1: Action.ROLLBACK, 2: Action.PROMOTE}.get(int(runs.outcome[0]))
+        assert verdict.action is (moved or (Action.STEP if runs.step[0] > step else Action.HOLD))
+        if moved:
+            return
+    pytest.fail("the rollout should have been decided")

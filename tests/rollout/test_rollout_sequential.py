@@ -143,3 +143,31 @@ def test_median_detection_of_a_twofold_rate_is_as_quick_as_the_beta_binomial_ref
     requests = float(np.median(first)) / (0.01 * (0.9 + 0.1 * 2))  # base rate 1 %, so 1.1 % of requests are bad
     print(f"2x at 10 % share, alpha 0.01: median {requests:.0f} requests to rollback; reference 14.4k to 22.0k")
     assert 10_000 < requests < 22_000
+
+
+def test_returning_users_are_counted_once_or_the_promise_breaks() -> None:
+    rng = np.random.default_rng(21)
+    users, requests, alpha, repetitions = 3000, 20, 0.05, 200
+    once = often = 0
+    for _ in range(repetitions):
+        rate = rng.beta(0.05, 4.95, users)  # mean 1 %: most never fail, a few fail again and again
+        fails = rng.random((requests, users)) < rate
+        candidate = rng.random(users) < 0.1
+        events = np.broadcast_to(candidate, fails.shape)[fails]
+        bad, began = np.flatnonzero(fails.any(axis=0)), np.argmax(fails, axis=0)
+        first = candidate[bad[np.argsort(began[bad], kind="stable")]]
+        once += _ever_rejected(first, alpha)
+        often += _ever_rejected(events, alpha)
+    print(
+        f"sticky users, promised at most {alpha}: counting users {once / repetitions:.3f}, counting events "
+        f"{often / repetitions:.3f} (reference: .02 to .03 and .09 to .43)"
+    )
+    assert once / repetitions <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / repetitions)
+    assert often > once
+
+
+def _ever_rejected(from_candidate: np.ndarray, alpha: float) -> bool:
+    candidate = np.cumsum(from_candidate)
+    control = np.arange(1, candidate.size + 1) - candidate
+    evidence = worse_than(1.0).log_evidence([0.1], candidate[:, None], control[:, None])
+    return bool(evidence.max() >= math.log(1 / alpha))
