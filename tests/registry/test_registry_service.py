@@ -266,6 +266,13 @@ def test_the_gate_is_not_asked_about_what_cannot_be(records: Records, admin: Act
     assert gate.asked == []
 
 
+@pytest.mark.parametrize("number", [0, -1, 2**31, 10**30])
+def test_numbers_that_no_version_can_have_are_not_found(registry: RegistryService, admin: Actor, number: int) -> None:
+    register(registry, admin)
+    with pytest.raises(NotFound, match=f"no version {number}"):
+        registry.version("default", "late", number)
+
+
 @pytest.mark.parametrize("alias", ["", "a b", "a/b", "latest", "Latest", "v1", "V22", "a\n"])
 def test_aliases_that_mean_something_else_are_refused(registry: RegistryService, admin: Actor, alias: str) -> None:
     register(registry, admin)

@@ -16,6 +16,7 @@ from bailiwick.registry.model import AliasChange, Model, ModelVersion
 from bailiwick.registry.tables import alias_changes, aliases, models, versions
 from bailiwick.store.records import Change
 
+MAX_NUMBER = 2**31 - 1
 AnyRow = Row[*tuple[Any, ...]]
 DOCUMENTS = ("signature", "metrics", "slices", "parity", "environment", "parameters")
 
@@ -120,7 +121,7 @@ def find_version(
 ) -> ModelVersion:
     """One version; a deleted one only with `deleted`. Raises NotFound, saying what there is."""
     here = (versions.c.model == model, versions.c.number == number)
-    found = load_versions(connection, workspace, *here)
+    found = load_versions(connection, workspace, *here) if 0 < number <= MAX_NUMBER else []
     if found and (deleted or found[0].deleted is None):
         return found[0]
     if found:

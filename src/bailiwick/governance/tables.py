@@ -1,0 +1,78 @@
+"""Policy, request and decision rows. Two unique indices are rules: one pending request a question, one vote an identity."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+from bailiwick.store.database import metadata
+
+policies = Table(
+    "governance_policies",
+    metadata,
+    Column("workspace", String(250), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("target", String(256), nullable=False),
+    Column("approvers", Integer, nullable=False),
+    Column("not_author", Boolean(create_constraint=False), nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("expires_ms", BigInteger, nullable=True),
+    Column("updated", BigInteger, nullable=False),
+    Column("updated_by", String(250), nullable=False),
+    PrimaryKeyConstraint("workspace", "model", "target"),
+)
+
+requests = Table(
+    "governance_requests",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("workspace", String(250), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("target", String(256), nullable=False),
+    Column("author", String(250), nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("needed", Integer, nullable=False),
+    Column("not_author", Boolean(create_constraint=False), nullable=False),
+    Column("requested_by", String(250), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=True),
+    Index("ix_governance_requests_question", "workspace", "model", "number", "target"),
+    Index("ix_governance_requests_status", "workspace", "status", "id"),
+)
+_PENDING = requests.c.status == "PENDING"
+Index(
+    "uq_governance_requests_pending",
+    requests.c.workspace,
+    requests.c.model,
+    requests.c.number,
+    requests.c.target,
+    unique=True,
+    sqlite_where=_PENDING,
+    postgresql_where=_PENDING,
+)
+
+decisions = Table(
+    "governance_decisions",
+    metadata,
+    Column("workspace", String(250), nullable=False),
+    Column("request_id", String(32), ForeignKey("governance_requests.id", ondelete="CASCADE"), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("identity", String(250), nullable=False),
+    Column("actor", String(250), nullable=False),
+    Column("verdict", String(20), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    PrimaryKeyConstraint("request_id", "identity"),
+)
