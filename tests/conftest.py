@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,13 +24,30 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file; migrating once and copying keeps the suite quick."""
+    path = tmp_path_factory.mktemp("template") / "bailiwick.db"
+    _migrated(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[Database]:
     """A fresh, migrated database of each supported kind."""
-    url = f"sqlite:///{tmp_path / 'bailiwick.db'}" if request.param == "sqlite" else postgres.fresh_database()
+    if request.param == "sqlite":
+        shutil.copy(sqlite_template, tmp_path / "bailiwick.db")
+        url = f"sqlite:///{tmp_path / 'bailiwick.db'}"
+    else:
+        url = postgres.fresh_database(_migrated)
+    opened = Database(url)
+    yield opened
+    opened.close()
+
+
+def _migrated(url: str) -> None:
     opened = Database(url)
     migrate(opened)
-    yield opened
     opened.close()
 
 

@@ -1,31 +1,58 @@
-"""Bringing a database to the current schema; every step is a numbered file in `migrations/versions`, never edited once released."""
+"""Bringing a database to the current schema. Each step is one file in `migrations/versions`, never edited once released."""
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib.resources import files
 
-from bailiwick.store.database import Database, metadata
+from sqlalchemy import Connection, inspect, text
 
-DOMAINS = (
-    "store.journal",
-    "security",
-    "data",
-    "tracking",
-    "registry",
-    "governance",
-    "endpoints",
-    "pipelines",
-    "rollout",
-    "monitoring",
-)
+from bailiwick.core.errors import Conflict
+from bailiwick.store.database import Database
+
+VERSION_TABLE = "schema_version"
+_LOCK = 0x6261696C  # any number will do, as long as all versions of Bailiwick take the same
+
+
+def newest_revision() -> str:
+    """The revision that this code was written for: the highest number among the migration files."""
+    versions = files("bailiwick.store.migrations").joinpath("versions")
+    return max(entry.name.partition("_")[0] for entry in versions.iterdir() if entry.name[:4].isdecimal())
 
 
 def migrate(database: Database) -> None:
-    """Apply every missing migration."""
-    for domain in DOMAINS:
-        try:
-            import_module(f"bailiwick.{domain}.tables")
-        except ModuleNotFoundError as error:
-            if "tables" not in str(error) and domain not in str(error):
-                raise
-    metadata.create_all(database.engine)
+    """Apply every missing migration, whole or not at all; safe when many processes start at once.
+
+    A current database costs one query, and Alembic is not loaded. Raises Conflict for a database of a newer version.
+    """
+    with database.read() as connection:
+        current = _revision(connection)
+    if current == newest_revision():
+        return
+    with database.write() as connection:
+        if database.dialect == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        _upgrade(connection, _revision(connection))
+
+
+def _upgrade(connection: Connection, current: str | None) -> None:
+    newest = newest_revision()
+    if current is not None and current > newest:
+        raise Conflict(
+            f"The database has schema {current}; this version knows schemas up to {newest}.",
+            hint="Install the newer Bailiwick that wrote it, or restore a backup.",
+        )
+    if current != newest:
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(files("bailiwick.store.migrations")))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,19 +20,37 @@ def required(name: str) -> bool:
     return name in os.environ.get("BAILIWICK_TEST_REQUIRE", "").split(",")
 
 
-def fresh_database() -> str:
-    """URL of a new, empty database; skips the test (or fails it, where required) when there is no PostgreSQL."""
+def fresh_database(prepare: Callable[[str], None] | None = None) -> str:
+    """URL of a new database: empty, or as `prepare` (called once a session) leaves it.
+
+    Skips the test, or fails it where PostgreSQL is required, when there is none.
+    """
     server = _server()
     if server is None:
         if required("postgres"):
             pytest.fail("PostgreSQL is required here and its binaries were not found")
         pytest.skip("PostgreSQL is not installed")
+    template = _template(prepare) if prepare else "template0"
+    name = _create(server, template)
+    return server.format(name=name)
+
+
+@functools.cache
+def _template(prepare: Callable[[str], None]) -> str:
+    server = _server()
+    assert server is not None
+    name = _create(server, "template0")
+    prepare(server.format(name=name))
+    return name
+
+
+def _create(server: str, template: str) -> str:
     import psycopg
 
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(server.format(name="postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    return server.format(name=name)
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return name
 
 
 @functools.cache
