@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, exists, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, exists, func, select, update
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.canonical import canonical_json, sha256_hex
@@ -87,11 +87,8 @@ class StepBoard:
         """Take the step for `lease_ms`; None when another owner was faster or the run is over."""
         now = self._records.clock()
         with self._records.database.write() as connection:
-            begun = {"status": RunStatus.RUNNING, "touched": now}
-            active = (runs.c.id == step.run_id, runs.c.status.in_(ACTIVE))
-            if not connection.execute(update(runs).where(*active).values(begun)).rowcount:
+            if not _begin(connection, step.run_id, now):
                 return None
-            connection.execute(update(runs).where(*active, runs.c.started.is_(None)).values(started=now))
             claimed = {
                 "status": StepStatus.RUNNING,
                 "owner": owner,
@@ -159,9 +156,7 @@ class StepBoard:
         if earlier is None:
             return False
         with self._records.change(actor, Permission.PIPELINES_RUN) as change:
-            active = (runs.c.id == step.run_id, runs.c.status.in_(ACTIVE))
-            change.execute(update(runs).where(*active).values(status=RunStatus.RUNNING, touched=change.time))
-            change.execute(update(runs).where(*active, runs.c.started.is_(None)).values(started=change.time))
+            _begin(change.connection, step.run_id, change.time)
             settled = {
                 "status": StepStatus.CACHED,
                 "version": version,
@@ -323,6 +318,13 @@ def _inputs(connection: Connection, row: RowMapping) -> Mapping[str, Mapping[str
         return {}
     found = select(steps.c.name, steps.c.outputs).where(steps.c.run_id == row["run_id"], steps.c.name.in_(needs))
     return {name: mapping(outputs) for name, outputs in connection.execute(found)}
+
+
+def _begin(connection: Connection, run_id: str, now: int) -> bool:
+    """Lock the run's row and mark it as running; False when the run is over."""
+    begun = {"status": RunStatus.RUNNING, "started": func.coalesce(runs.c.started, now), "touched": now}
+    active = (runs.c.id == run_id, runs.c.status.in_(ACTIVE))
+    return bool(connection.execute(update(runs).where(*active).values(begun)).rowcount)
 
 
 def _still_ready(step: ReadyStep) -> tuple[ColumnElement[bool], ...]:

@@ -51,6 +51,7 @@ class Engine:
         self._digests = {name: pipeline.digest for name, pipeline in pipelines.items()}
         self._owner = owner or process_owner()
         self._lease_ms = lease_ms
+        self._next_reap = 0.0
 
     def execute(self, actor: Actor, run_id: str, progress: Watcher | None = None) -> PipelineRun:
         """Work on one run until it is over and return it, failed or not; shares it with other engines that work on it.
@@ -60,8 +61,7 @@ class Engine:
         actor.require(Permission.PIPELINES_RUN)
         self._check(self._run(actor, run_id))
         while True:
-            self._board.reap(actor)
-            if self._advance(actor, run_id, progress):
+            if self._advance_or_reap(actor, run_id, progress):
                 continue
             run = self._run(actor, run_id)
             if run.status.is_over:
@@ -72,8 +72,7 @@ class Engine:
     def work_once(self, actor: Actor) -> bool:
         """Run one ready step of any run in the actor's workspace; False when there was none."""
         actor.require(Permission.PIPELINES_RUN)
-        self._board.reap(actor)
-        if self._advance(actor, None, None):
+        if self._advance_or_reap(actor, None, None):
             return True
         self._board.fail_strays(actor, self._digests)
         return False
@@ -90,6 +89,14 @@ class Engine:
                 f"Run {run.id} was submitted with other steps than pipeline {run.pipeline!r} has now.",
                 hint="Submit it again: finished work is reused.",
             )
+
+    def _advance_or_reap(self, actor: Actor, run_id: str | None, watch: Watcher | None) -> bool:
+        """Look for lost leases when there is nothing else to do, and every second when there is."""
+        if time.monotonic() < self._next_reap and self._advance(actor, run_id, watch):
+            return True
+        self._board.reap(actor)
+        self._next_reap = time.monotonic() + 1
+        return self._advance(actor, run_id, watch)
 
     def _advance(self, actor: Actor, run_id: str | None, watch: Watcher | None) -> bool:
         """Settle one step, or lose the race for it; False when none is ready."""

@@ -76,25 +76,20 @@ class TriggerService:
     def schedule(
         self, actor: Actor, name: str, *, cron: str, pipeline: str, params: Mapping[str, JSON], enabled: bool = True
     ) -> Schedule:
-        """Create the schedule or replace it; a missed fire time is not made up for when `cron` changes. Raises InvalidInput."""
+        """Create the schedule, or change what differs; another `cron` counts from now on. Raises InvalidInput."""
+        actor.require(Permission.PIPELINES_RUN)
         parsed = parse_cron(cron)
+        wanted: dict[str, object] = {"cron": cron, "pipeline": pipeline, "params": _encoded(params), "enabled": enabled}
+        known = self._named(actor.workspace, name)
+        if known is not None and wanted == _declared(known):
+            return known
         with self._records.change(actor, Permission.PIPELINES_RUN) as change:
-            row = {
-                "cron": cron,
-                "pipeline": pipeline,
-                "params": canonical_json(dict(params)).decode(),
-                "enabled": enabled,
-            }
+            if known is None or known.cron != cron:
+                wanted["next_fire"] = parsed.next_after(change.time)
             same = (schedules.c.workspace == actor.workspace, schedules.c.name == name)
-            known = change.execute(select(schedules.c.cron).where(*same)).scalar()
-            if known != cron:
-                row["next_fire"] = parsed.next_after(change.time)
-            if known is None:
-                change.execute(
-                    insert(schedules).values(workspace=actor.workspace, name=name, created=change.time, **row)
-                )
-            else:
-                change.execute(update(schedules).where(*same).values(row))
+            if not change.execute(update(schedules).where(*same).values(wanted)).rowcount:
+                row = {**wanted, "workspace": actor.workspace, "name": name, "created": change.time}
+                change.execute(insert(schedules).values(row))
             change.record("schedule.set", f"schedule/{name}", cron=cron, pipeline=pipeline, enabled=enabled)
         return self.schedule_named(actor.workspace, name)
 
@@ -114,36 +109,41 @@ class TriggerService:
 
     def schedule_named(self, workspace: str, name: str) -> Schedule:
         """One schedule. Raises NotFound."""
-        known = {schedule.name: schedule for schedule in self.schedules(workspace)}
-        if name not in known:
-            raise NotFound.of("Schedule", name, known)
-        return known[name]
+        known = self._named(workspace, name)
+        if known is None:
+            raise NotFound.of("Schedule", name, [schedule.name for schedule in self.schedules(workspace)])
+        return known
 
-    def due(self, actor: Actor, now: int, pipelines: Mapping[str, Pipeline]) -> list[PipelineRun]:
-        """Submit a run for every schedule whose time has come, exactly once however many call this at once.
-
-        Times missed while nobody called are made up for by one run, not by one each. A schedule whose pipeline is not
-        among `pipelines` is left for a process that knows it.
-        """
+    def due(self, actor: Actor, now: int | None = None) -> list[Schedule]:
+        """Schedules whose time has come by `now` (UTC milliseconds; the clock's when left out), for `fire_schedule`."""
         actor.require(Permission.PIPELINES_RUN)
-        submitted = []
-        for schedule in self.schedules(actor.workspace):
-            if schedule.enabled and schedule.next_fire <= now and schedule.pipeline in pipelines:
-                run_id = self._fire_schedule(actor, schedule, now, pipelines[schedule.pipeline])
-                if run_id is not None:
-                    submitted.append(self._pipelines.run(actor.workspace, run_id))
-        return submitted
+        moment = self._records.clock() if now is None else now
+        return [item for item in self.schedules(actor.workspace) if item.enabled and item.next_fire <= moment]
 
-    def _fire_schedule(self, actor: Actor, schedule: Schedule, now: int, pipeline: Pipeline) -> str | None:
+    def fire_schedule(
+        self, actor: Actor, schedule: Schedule, pipeline: Pipeline, now: int | None = None
+    ) -> PipelineRun | None:
+        """Submit a run for a due schedule and move it on to its first time after `now`, in one commit.
+
+        None when another process has done so since `due` was asked. Times missed while nobody asked are made up for by
+        one run, not by one each.
+        """
+        moment = self._records.clock() if now is None else now
         try:
             with self._records.change(actor, Permission.PIPELINES_RUN) as change:
-                _advance(change, schedule, parse_cron(schedule.cron).next_after(now))
+                _advance(change, schedule, parse_cron(schedule.cron).next_after(max(moment, schedule.next_fire)))
                 trigger = f"schedule:{schedule.name}"
                 run_id = _fire(change, trigger, str(schedule.next_fire), pipeline, schedule.params)
                 faults.reach("pipelines.schedule.firing")
         except _Overtaken:
             return None
-        return run_id
+        return self._pipelines.run(actor.workspace, run_id)
+
+    def _named(self, workspace: str, name: str) -> Schedule | None:
+        wanted = select(schedules).where(schedules.c.workspace == workspace, schedules.c.name == name)
+        with self._records.read() as connection:
+            row = connection.execute(wanted).mappings().first()
+        return None if row is None else _schedule_of(row)
 
 
 class _Overtaken(Exception):  # noqa: N818 - not an error: another process fired this schedule first
@@ -167,6 +167,19 @@ def _fire(change: Change, trigger: str, key: str, pipeline: Pipeline, params: Ma
     )
     change.record("trigger.fired", f"trigger/{trigger}", key=key, run=run_id)
     return run_id
+
+
+def _encoded(params: Mapping[str, JSON]) -> str:
+    return canonical_json(dict(params)).decode()
+
+
+def _declared(schedule: Schedule) -> dict[str, object]:
+    return {
+        "cron": schedule.cron,
+        "pipeline": schedule.pipeline,
+        "params": _encoded(schedule.params),
+        "enabled": schedule.enabled,
+    }
 
 
 def _schedule_of(row: RowMapping) -> Schedule:

@@ -1,11 +1,12 @@
 """YAML as data with line numbers, read from files that nobody has vouched for.
 
-YAML 1.2 scalars (so `on`, `no` and `1:30` are text), no tags, no merge keys, repeated keys refused, and limits on size,
+YAML 1.2 scalars (so `on`, `no` and `1:30` are text), finite numbers, no tags, no merge keys, repeated keys refused, and limits on size,
 depth and on what aliases may unfold to.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,8 +57,9 @@ def read_document(text: str) -> Document:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        what = " ".join(part for part in (error.context, error.problem) if part)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise InvalidInput(f"{place}not YAML: {error.problem or error.context}.", hint=_syntax_hint(text)) from None
+        raise InvalidInput(f"{place}not YAML: {what}.", hint=_syntax_hint(text)) from None
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidInput(f"not YAML: {error}.".replace("\n", " ")) from None
     document = Document()
@@ -81,7 +83,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", [*"~nN", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
-    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", [*"-+0123456789"]),
+    ("int", r"[-+]?[0-9]{1,15}|0o[0-7]{1,15}|0x[0-9a-fA-F]{1,12}", [*"-+0123456789"]),
     (
         "float",
         r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
@@ -133,12 +135,19 @@ class _Reader:
         if kind == "bool":
             return text.lower() == "true"
         if kind == "int":
-            return int(text, 0) if text[:2] in {"0o", "0x"} else int(text[:40])
+            return int(text, 0 if text[:2] in {"0o", "0x"} else 10)
         if kind == "float":
-            return float(text.replace(".inf", "inf").replace(".nan", "nan").lower().replace(".inf", "inf"))
+            return self._float(node, path, text)
         if kind != "str":
             self._complain(node, path, f"the tag {node.tag!r} is not understood; write the value without a tag.")
         return text
+
+    def _float(self, node: yaml.Node, path: Path, text: str) -> float:
+        value = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if not math.isfinite(value):
+            self._complain(node, path, f"{text[:40]} is not a number that can be used.")
+            return 0.0
+        return value
 
     def _complain(self, node: yaml.Node, path: Path, message: str) -> None:
         self._document.problems.append(Problem(node.start_mark.line + 1, shown(path), message))
