@@ -1,0 +1,1 @@
+"""Evaluation: exact metrics, slices, and the gates a model must pass."""

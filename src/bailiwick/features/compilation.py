@@ -1,0 +1,163 @@
+"""Compiles fitted features to one lean ONNX graph: named inputs of shape [rows, 1], one output matrix `features/matrix`.
+
+A graph of few nodes, because the cost of one row is the count of nodes: numbers are joined first and then imputed,
+bounded and scaled together; each categorical column is one label encoder; everything is joined at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike
+from onnx import TensorProto, helper, numpy_helper
+
+from bailiwick.core.canonical import canonical_json
+from bailiwick.features.columns import TEXTS
+from bailiwick.features.fitting import LIMIT
+from bailiwick.features.model import CATEGORICAL, FittedFeature, FittedFeatures
+
+ML = "ai.onnx.ml"
+OPSET = 15
+ML_OPSET = 3
+IR_VERSION = 8
+MATRIX = "features/matrix"
+
+
+def compile_features(fitted: FittedFeatures) -> onnx.ModelProto:
+    """The checked graph. Its metadata carry `bailiwick.features` (the digest) and `bailiwick.names` (of the columns)."""
+    graph = _Graph()
+    parts = graph.numeric([feature for feature in fitted.features if feature.transform not in CATEGORICAL])
+    parts += graph.categorical([feature for feature in fitted.features if feature.transform in CATEGORICAL])
+    if len(parts) == 1:
+        graph.node("Identity", parts, MATRIX)
+    else:
+        graph.node("Concat", parts, MATRIX, axis=1)
+    return _model(graph, fitted)
+
+
+class _Graph:
+    """Nodes and constants under way; every method returns the names of tensors it made."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, inputs: Sequence[str], output: str, *, domain: str = "", **attributes: Any) -> str:
+        self.nodes.append(
+            helper.make_node(
+                kind, list(inputs), [output], name=f"features/{kind}{len(self.nodes)}", domain=domain, **attributes
+            )
+        )
+        return output
+
+    def constant(self, name: str, values: ArrayLike) -> str:
+        self.constants.append(numpy_helper.from_array(np.asarray(values), f"features/{name}"))
+        return f"features/{name}"
+
+    def join(self, parts: Sequence[str], name: str) -> str:
+        return parts[0] if len(parts) == 1 else self.node("Concat", parts, f"features/{name}", axis=1)
+
+    def numeric(self, features: list[FittedFeature]) -> list[str]:
+        """Impute, bound and scale all numbers at once, then log and bucketize their own blocks."""
+        if not features:
+            return []
+        joined = self.join([feature.column for feature in features], "numbers")
+        numbers = self._clean(joined, features)
+        blocks: dict[str, list[FittedFeature]] = {"plain": [], "log": [], "bucketize": []}
+        for feature in features:
+            blocks[feature.transform if feature.transform in blocks else "plain"].append(feature)
+        parts = self._split(numbers, {name: len(block) for name, block in blocks.items() if block})
+        if "log" in parts:
+            parts["log"] = self._log(parts["log"])
+        if "bucketize" in parts:
+            parts["bucketize"] = self._bucketize(parts["bucketize"], blocks["bucketize"])
+        return list(parts.values())
+
+    def _clean(self, numbers: str, features: list[FittedFeature]) -> str:
+        fills = {"imputed_value_floats": [feature.fill for feature in features], "replaced_value_float": float("nan")}
+        imputed = self.node("Imputer", [numbers], "features/imputed", domain=ML, **fills)
+        least, most = self.constant("least", np.float32(-LIMIT)), self.constant("most", np.float32(LIMIT))
+        bounded = self.node("Clip", [imputed, least, most], "features/bounded")
+        offsets = [feature.offset for feature in features]
+        factors = [feature.factor for feature in features]
+        if not any(offsets) and all(factor == 1.0 for factor in factors):
+            return bounded
+        return self.node("Scaler", [bounded], "features/scaled", domain=ML, offset=offsets, scale=factors)
+
+    def _split(self, numbers: str, widths: dict[str, int]) -> dict[str, str]:
+        if len(widths) == 1:
+            return dict.fromkeys(widths, numbers)
+        names = {name: f"features/{name}" for name in widths}
+        sizes = self.constant("widths", np.array(list(widths.values()), np.int64))
+        node = helper.make_node("Split", [numbers, sizes], list(names.values()), name="features/Split", axis=1)
+        self.nodes.append(node)
+        return names
+
+    def _log(self, block: str) -> str:
+        """log(1 + max(x, 0))."""
+        kept = self.node("Max", [block, self.constant("zero", np.float32(0))], "features/kept")
+        more = self.node("Add", [kept, self.constant("one", np.float32(1))], "features/more")
+        return self.node("Log", [more], "features/logarithms")
+
+    def _bucketize(self, block: str, features: list[FittedFeature]) -> str:
+        """Count the edges at or below each number: compare with all edges of all columns at once, then sum by column."""
+        owners = np.repeat(np.arange(len(features)), [len(feature.edges) for feature in features])
+        edges = np.array([edge for feature in features for edge in feature.edges], np.float32)
+        sums = (owners[:, None] == np.arange(len(features))[None, :]).astype(np.float32)
+        repeated = self.node(
+            "Gather", [block, self.constant("owners", owners.astype(np.int64))], "features/repeated", axis=1
+        )
+        reached = self.node("GreaterOrEqual", [repeated, self.constant("edges", edges)], "features/reached")
+        ones = self.node("Cast", [reached], "features/ones", to=TensorProto.FLOAT)
+        return self.node("MatMul", [ones, self.constant("sums", sums)], "features/buckets")
+
+    def categorical(self, features: list[FittedFeature]) -> list[str]:
+        """One label encoder a column; the one-hot columns then compare their codes with all codes there are, at once."""
+        codes = {feature.column: self._encode(feature) for feature in features}
+        one_hot = [feature for feature in features if feature.transform == "one_hot"]
+        parts = [codes[feature.column] for feature in features if feature.transform == "category"]
+        if one_hot:
+            parts.append(self._one_hot([codes[feature.column] for feature in one_hot], one_hot))
+        return parts
+
+    def _encode(self, feature: FittedFeature) -> str:
+        keys: list[str | float] = list(feature.categories)
+        codes = [float(code) for code in range(1, len(keys) + 1)]
+        text = feature.datatype == TEXTS
+        if not keys:  # every value is rare: an encoder needs a key, and any key may have the code of all others
+            keys, codes = ["" if text else 0.0], [0.0]
+        attributes = {"keys_strings" if text else "keys_floats": keys, "values_floats": codes, "default_float": 0.0}
+        name = f"features/code/{feature.column}"
+        return self.node("LabelEncoder", [feature.column], name, domain=ML, **attributes)
+
+    def _one_hot(self, codes: list[str], features: list[FittedFeature]) -> str:
+        widths = [len(feature.categories) + 1 for feature in features]
+        owners = np.repeat(np.arange(len(features)), widths).astype(np.int64)
+        wanted = np.concatenate([np.arange(width) for width in widths]).astype(np.float32)
+        joined = self.join(codes, "codes")
+        spread = self.node("Gather", [joined, self.constant("spread", owners)], "features/spread_codes", axis=1)
+        hits = self.node("Equal", [spread, self.constant("wanted", wanted)], "features/hits")
+        return self.node("Cast", [hits], "features/one_hot", to=TensorProto.FLOAT)
+
+
+def _model(graph: _Graph, fitted: FittedFeatures) -> onnx.ModelProto:
+    inputs = [
+        helper.make_tensor_value_info(
+            feature.column, TensorProto.STRING if feature.datatype == TEXTS else TensorProto.FLOAT, [None, 1]
+        )
+        for feature in fitted.features
+    ]
+    output = helper.make_tensor_value_info(MATRIX, TensorProto.FLOAT, [None, len(fitted.names)])
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "features", inputs, [output], graph.constants),
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="bailiwick",
+    )
+    names = canonical_json(list(fitted.names)).decode()
+    helper.set_model_props(model, {"bailiwick.features": fitted.digest, "bailiwick.names": names})
+    onnx.checker.check_model(model, full_check=True)
+    return model

@@ -1,0 +1,91 @@
+"""Joins the feature graph and the model into one ONNX file, which is all that serving needs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import onnx
+from msgspec import Struct
+from onnx import TensorProto, helper
+
+from bailiwick.core.canonical import canonical_json
+from bailiwick.core.errors import Corrupted
+from bailiwick.training.conversion import INPUT, OUTPUT, convert
+
+FORMAT = "1"
+_DATATYPES = {TensorProto.FLOAT: "FP32", TensorProto.STRING: "BYTES"}
+
+
+def package(features: onnx.ModelProto, estimator: Any) -> bytes:
+    """One ONNX file: the inputs of the feature graph, the output `probability` float32 [rows]. Checked, and the same
+    bytes for the same graph and estimator.
+
+    Metadata: `bailiwick.format`, `bailiwick.signature` (OIP datatypes and shapes, JSON), and from the feature graph
+    `bailiwick.features` (digest) and `bailiwick.names` (of the model's columns). Raises InvalidInput for an estimator
+    that has no conversion.
+    """
+    matrix = features.graph.output[0]
+    opsets = {item.domain: item.version for item in features.opset_import}
+    model = convert(
+        estimator,
+        matrix.type.tensor_type.shape.dim[1].dim_value,
+        opset=opsets[""],
+        ml_opset=opsets["ai.onnx.ml"],
+        ir_version=features.ir_version,
+    )
+    merged = _merge(features, model, matrix.name)
+    properties = {item.key: item.value for item in features.metadata_props}
+    signature = canonical_json(_signature(features.graph)).decode()
+    helper.set_model_props(merged, {**properties, "bailiwick.format": FORMAT, "bailiwick.signature": signature})
+    onnx.checker.check_model(merged, full_check=True)
+    return bytes(merged.SerializeToString(deterministic=True))
+
+
+class PackageMetadata(Struct, frozen=True):
+    """What a package says of itself: `signature` as OIP writes it, digest of the fitted features, the model's columns."""
+
+    signature: dict[str, Any]
+    features: str
+    names: tuple[str, ...]
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """OIP datatype by input name, in the order of the signature."""
+        return {item["name"]: item["datatype"] for item in self.signature["inputs"]}
+
+
+def read_metadata(model: onnx.ModelProto) -> PackageMetadata:
+    """Raises Corrupted when the model is not a package of the known format."""
+    found = {item.key: item.value for item in model.metadata_props}
+    if found.get("bailiwick.format") != FORMAT:
+        raise Corrupted(
+            f"The package has format {found.get('bailiwick.format')!r}; this version knows {FORMAT!r}.",
+            hint="Train it again with this version.",
+        )
+    return PackageMetadata(
+        signature=json.loads(found["bailiwick.signature"]),
+        features=found["bailiwick.features"],
+        names=tuple(json.loads(found["bailiwick.names"])),
+    )
+
+
+def _merge(features: onnx.ModelProto, model: onnx.ModelProto, matrix: str) -> onnx.ModelProto:
+    prefixed = onnx.compose.add_prefix(model, "model/")
+    merged = onnx.compose.merge_models(features, prefixed, io_map=[(matrix, f"model/{INPUT}")], name="package")
+    for node in merged.graph.node:
+        node.output[:] = [OUTPUT if name == f"model/{OUTPUT}" else name for name in node.output]
+    merged.graph.output[0].name = OUTPUT
+    del merged.graph.value_info[:]
+    merged.doc_string = ""
+    merged.producer_name = "bailiwick"
+    merged.producer_version = ""
+    return merged
+
+
+def _signature(graph: onnx.GraphProto) -> dict[str, Any]:
+    inputs = [
+        {"name": item.name, "datatype": _DATATYPES[item.type.tensor_type.elem_type], "shape": [-1, 1]}
+        for item in graph.input
+    ]
+    return {"inputs": inputs, "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1]}]}
