@@ -1,0 +1,105 @@
+"""The digest of a table: what the values are, not how they are laid out.
+
+Each column is hashed as streams that chunk borders cannot show in: the positions of nulls, the lengths of lists and
+strings, and the values end to end with nulls as zeros. The table's digest is that of the names, types and column hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bailiwick.core.canonical import digest_of
+from bailiwick.data.arrow_types import is_list, storable, type_name
+
+FORMAT = "bailiwick.table.1"
+
+
+def table_digest(table: pa.Table) -> str:
+    """SHA-256 in hex over names, types, values and row order, after `storable` has settled the types.
+
+    Chunking, row groups, dictionary encoding and offsets do not change it; any edit of a value, name, type or order does.
+    """
+    settled = storable(table)
+    with ThreadPoolExecutor(max_workers=4) as pool:  # hashing releases the interpreter lock
+        hashes = list(pool.map(_hash_column, settled.columns))
+    columns = [[f.name, type_name(f.type), h] for f, h in zip(settled.schema, hashes, strict=True)]
+    return digest_of({"format": FORMAT, "rows": settled.num_rows, "columns": columns})
+
+
+class _Stream:
+    """Hashes of one nesting level: null positions, lengths, values, and one stream per child."""
+
+    def __init__(self, arrow_type: pa.DataType) -> None:
+        self.nulls = hashlib.sha256()
+        self.lengths = hashlib.sha256()
+        self.values = hashlib.sha256()
+        self.rows = 0
+        self.children = [_Stream(child) for child in _child_types(arrow_type)]
+
+    def feed(self, chunk: pa.Array) -> None:
+        if chunk.null_count:
+            positions = np.flatnonzero(chunk.is_null().to_numpy(zero_copy_only=False)) + self.rows
+            self.nulls.update(positions.astype("<i8").tobytes())
+        self.rows += len(chunk)
+        if is_list(chunk.type):
+            self.lengths.update(_int64(pc.fill_null(pc.list_value_length(chunk), 0)))
+            self.children[0].feed(chunk.flatten())
+        elif pa.types.is_struct(chunk.type):
+            for child, values in zip(self.children, chunk.flatten(), strict=True):
+                child.feed(values)
+        elif pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type):
+            self._feed_text(chunk.fill_null("" if pa.types.is_string(chunk.type) else b""))
+        else:
+            self.values.update(_fixed_width(chunk))
+
+    def _feed_text(self, chunk: pa.Array) -> None:
+        _, offsets_buffer, data = chunk.buffers()
+        if len(chunk) == 0:
+            return
+        offsets = np.frombuffer(offsets_buffer, dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        self.lengths.update(np.diff(offsets).astype("<i8").tobytes())
+        if data is not None:
+            self.values.update(memoryview(data)[offsets[0] : offsets[-1]])
+
+    def digests(self) -> Iterator[str]:
+        yield f"{self.rows}:{self.nulls.hexdigest()}:{self.lengths.hexdigest()}:{self.values.hexdigest()}"
+        for child in self.children:
+            yield from child.digests()
+
+
+def _hash_column(column: pa.ChunkedArray) -> str:
+    stream = _Stream(column.type)
+    for chunk in column.chunks:
+        stream.feed(chunk)
+    return digest_of(list(stream.digests()))
+
+
+def _child_types(arrow_type: pa.DataType) -> list[pa.DataType]:
+    if is_list(arrow_type):
+        return [arrow_type.value_type]
+    return [field.type for field in arrow_type] if pa.types.is_struct(arrow_type) else []
+
+
+def _fixed_width(chunk: pa.Array) -> bytes:
+    """Little-endian bytes of numbers, booleans (a byte each), dates, instants and decimals; nulls are zeros."""
+    if pa.types.is_boolean(chunk.type):
+        chunk = chunk.cast(pa.uint8())
+    width = chunk.type.bit_width // 8
+    plain = chunk.view(pa.binary(16) if width == 16 else _INTEGERS[width])
+    plain = plain.fill_null(bytes(16) if width == 16 else 0)
+    data = plain.buffers()[1]
+    start = plain.offset * width
+    return bytes(memoryview(data)[start : start + len(plain) * width]) if len(plain) else b""
+
+
+def _int64(lengths: pa.Array) -> bytes:
+    return bytes(lengths.cast(pa.int64()).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+
+
+_INTEGERS = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}
