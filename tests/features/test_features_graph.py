@@ -24,6 +24,7 @@ TRAINING = pa.table(
         "scaled": [10.0, 20.0, 30.0, 40.0, None],
         "logged": [0.0, 1.0, 2.0, 100.0, 3.0],
         "bucketed": [1, 2, 3, 4, 5],
+        "halved": [-1.5, 0.0, 2.0, 7.5, None],
         "city": ["x", "y", "x", None, "é"],
         "day": [1, 1, 2, 2, 3],
         "kind": ["a", "b", "a", "a", "c"],
@@ -34,6 +35,7 @@ DECLARED: dict[str, object] = {
     "scaled": {"scale": "standard"},
     "logged": "log",
     "bucketed": {"bucketize": 3},
+    "halved": {"bucketize": {"buckets": 2, "impute": -3}},
     "city": {"category": {"min_count": 1}},
     "day": {"one_hot": {"min_count": 2}},
     "kind": {"one_hot": {"min_count": 1}},
@@ -51,6 +53,7 @@ rows = st.lists(
             "scaled": numbers,
             "logged": numbers,
             "bucketed": numbers,
+            "halved": numbers,
             "city": texts,
             "day": days,
             "kind": texts,
@@ -60,7 +63,7 @@ rows = st.lists(
     max_size=6,
 )
 SCHEMA = pa.schema(
-    [(name, pa.float64()) for name in ("plain", "scaled", "logged", "bucketed")]
+    [(name, pa.float64()) for name in ("plain", "scaled", "logged", "bucketed", "halved")]
     + [("city", pa.string()), ("day", pa.int64()), ("kind", pa.string())]
 )
 
@@ -142,8 +145,8 @@ def test_a_missing_or_mistyped_column_is_named() -> None:
 
 
 def test_a_column_that_is_all_missing_is_imputed() -> None:
-    nothing = TRAINING.set_column(0, "plain", pa.nulls(5)).set_column(4, "city", pa.nulls(5))
+    nothing = TRAINING.set_column(0, "plain", pa.nulls(5)).set_column(5, "city", pa.nulls(5))
     matrix = GRAPH.run(nothing)
     fills = {feature.column: feature.fill for feature in FITTED.features}
     assert set(matrix[:, GRAPH.names.index("plain")]) == {fills["plain"]}
-    assert set(matrix[:, GRAPH.names.index("city")]) == {1.0 + FITTED.features[4].categories.index("")}
+    assert set(matrix[:, GRAPH.names.index("city")]) == {1.0 + FITTED.features[5].categories.index("")}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.evaluation.metrics import METRICS, metric
@@ -142,4 +142,4 @@ def loss_difference(name: str, evaluation: Evaluation, champion: Evaluation) -> 
     if count < 2:
         return mean, math.inf
     error = float(differences.std(ddof=1)) / count**0.5
-    return mean, mean + float(t.ppf(CONFIDENCE, count - 1)) * error
+    return mean, mean + float(stdtrit(count - 1, CONFIDENCE)) * error

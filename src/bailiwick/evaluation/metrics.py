@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.evaluation.model import Labels, Scores
@@ -34,7 +33,9 @@ def roc_auc(labels: Labels, scores: Scores) -> float:
     negatives = len(labels) - positives
     if not positives or not negatives:
         return math.nan
-    rank_sum = float(rankdata(scores)[labels == 1].sum())
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    middle_ranks = np.cumsum(counts) - (counts - 1) / 2
+    rank_sum = float(middle_ranks[places][labels == 1].sum())
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 

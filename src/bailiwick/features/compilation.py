@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from bailiwick.core.canonical import canonical_json
@@ -107,12 +107,17 @@ class _Graph:
         owners = np.repeat(np.arange(len(features)), [len(feature.edges) for feature in features])
         edges = np.array([edge for feature in features for edge in feature.edges], np.float32)
         sums = (owners[:, None] == np.arange(len(features))[None, :]).astype(np.float32)
-        repeated = self.node(
-            "Gather", [block, self.constant("owners", owners.astype(np.int64))], "features/repeated", axis=1
-        )
+        repeated = self._spread(block, owners, "numbers")
         reached = self.node("GreaterOrEqual", [repeated, self.constant("edges", edges)], "features/reached")
         ones = self.node("Cast", [reached], "features/ones", to=TensorProto.FLOAT)
         return self.node("MatMul", [ones, self.constant("sums", sums)], "features/buckets")
+
+    def _spread(self, block: str, owners: NDArray[np.int64], name: str) -> str:
+        """Each column as often as it owns a constant; a single column is spread by the comparison itself."""
+        if not owners.any():
+            return block
+        places = self.constant(f"owners_of_{name}", owners)
+        return self.node("Gather", [block, places], f"features/spread_{name}", axis=1)
 
     def categorical(self, features: list[FittedFeature]) -> list[str]:
         """One label encoder a column; the one-hot columns then compare their codes with all codes there are, at once."""
@@ -135,10 +140,10 @@ class _Graph:
 
     def _one_hot(self, codes: list[str], features: list[FittedFeature]) -> str:
         widths = [len(feature.categories) + 1 for feature in features]
-        owners = np.repeat(np.arange(len(features)), widths).astype(np.int64)
+        owners = np.repeat(np.arange(len(features)), widths)
         wanted = np.concatenate([np.arange(width) for width in widths]).astype(np.float32)
         joined = self.join(codes, "codes")
-        spread = self.node("Gather", [joined, self.constant("spread", owners)], "features/spread_codes", axis=1)
+        spread = self._spread(joined, owners, "codes")
         hits = self.node("Equal", [spread, self.constant("wanted", wanted)], "features/hits")
         return self.node("Cast", [hits], "features/one_hot", to=TensorProto.FLOAT)
 
