@@ -1,0 +1,1 @@
+"""Live inference: packages in ONNX Runtime behind the Open Inference Protocol, routed by unit, every answer logged."""

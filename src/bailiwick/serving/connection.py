@@ -1,0 +1,193 @@
+"""HTTP/1.1 on one connection: parsed by llhttp, answered where it is parsed, written in one piece.
+
+An inference request is answered without waiting for anything, so there is nothing for a task, a queue or a scope
+dictionary to do; leaving them out is worth more than half of the time of a small request (`benchmarks/serving.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import cast
+from urllib.parse import unquote
+
+import httptools
+
+from bailiwick.serving.handler import InferenceHandler, Response
+from bailiwick.serving.protocol import error_json
+
+MAX_HEAD_BYTES = 65_536
+LINGER_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class Listener:
+    """What the connections of one listening socket share: the handler, the limits, and who is connected."""
+
+    def __init__(self, handler: InferenceHandler, *, max_body_bytes: int) -> None:
+        self.handler = handler
+        self.max_body_bytes = max_body_bytes
+        self.connections: set[InferenceConnection] = set()
+        self.date = b""
+        self.now = 0.0
+
+    def close_idle(self, older_than: float) -> None:
+        """Close connections that have sent nothing since `older_than`, in the middle of a request or between two."""
+        for connection in list(self.connections):
+            if connection.last_data < older_than:
+                connection.close()
+
+
+class InferenceConnection(asyncio.Protocol):
+    """Requests are answered in the order they come, pipelined ones too."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._finished = False  # what still comes is thrown away
+        self.last_data = listener.now
+        self._url = b""
+        self._head_bytes = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+
+    # -- the event loop calls ------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._listener.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature is asyncio's
+        """Forget the connection; an unfinished request was never seen by the handler."""
+        self._finished = True
+        self._listener.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and answer every request that is complete."""
+        if self._finished:
+            return
+        self.last_data = self._listener.now
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.close()  # answered as plain HTTP/1.1; what follows cannot be told from another protocol
+        except httptools.HttpParserError as error:
+            if not self._finished:
+                self._refuse(400, f"This is not HTTP/1.1: {error}.")
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: take no more requests from it."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close once everything written has been sent."""
+        self._finished = True
+        self._transport.close()
+
+    # -- the parser calls ----------------------------------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request's target."""
+        self._url += url
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._headers[name.lower()] = value
+        self._count_head(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        """Refuse a body that is declared too large before it is sent."""
+        if self._finished or len(self._headers) < 1:
+            return
+        declared = self._headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._listener.max_body_bytes:
+            self._refuse_body()
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body."""
+        self._body.append(data)
+        self._body_bytes += len(data)
+        if self._body_bytes > self._listener.max_body_bytes and not self._finished:
+            self._body.clear()
+            self._refuse_body()
+
+    def on_message_complete(self) -> None:
+        """Answer."""
+        if self._finished:
+            return
+        parts, method = self._body, self._parser.get_method().decode("latin-1")
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        path, headers = _path(self._url), self._headers
+        self._url, self._head_bytes, self._headers, self._body, self._body_bytes = b"", 0, {}, [], 0
+        self._write(self._handled(method, path, headers, body), is_head=method == "HEAD")
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def _handled(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> Response:
+        try:
+            return self._listener.handler.handle(method, path, headers, body)
+        except Exception:  # noqa: BLE001 - the edge of the process: no request may end without an answer
+            _log.exception("a request failed in a way that was not foreseen")
+            return _plain(500, error_json("The server failed; the failure is in its log."))
+
+    def _write(self, response: Response, *, is_head: bool = False) -> None:
+        status, headers, body = response
+        parts = [_STATUS_LINES[status], self._listener.date]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        keep = self._parser.should_keep_alive() and (b"connection", b"close") not in headers
+        if not keep and (b"connection", b"close") not in headers:
+            parts.append(b"connection: close\r\n")
+        parts.append(b"\r\n")
+        if not is_head:
+            parts.append(body)
+        self._transport.write(b"".join(parts))
+        if not keep:
+            self.close()
+
+    def _refuse_body(self) -> None:
+        self._linger(self._listener.handler.refuse_body(self._listener.max_body_bytes))
+
+    def _refuse(self, status: int, message: str) -> None:
+        self._linger(_plain(status, error_json(message)))
+
+    def _linger(self, response: Response) -> None:
+        """Answer before the request is whole. Closing at once would reset the connection and lose the answer."""
+        self._finished = True
+        status, headers, body = response
+        parts = [_STATUS_LINES[status], self._listener.date]
+        parts += [b"%b: %b\r\n" % header for header in headers if header[0] != b"connection"]
+        self._transport.write(b"".join([*parts, b"connection: close\r\n\r\n", body]))
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES and not self._finished:
+            self._refuse(431, f"The request's head is larger than {MAX_HEAD_BYTES} bytes.")
+
+
+def _plain(status: int, body: bytes) -> Response:
+    return Response(status, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))], body)
+
+
+def _path(url: bytes) -> str:
+    path = url.partition(b"?")[0].decode("latin-1")
+    if not path.startswith("/"):
+        try:
+            path = (httptools.parse_url(url).path or b"/").decode("latin-1")
+        except httptools.HttpParserInvalidURLError:
+            return "/"
+    return unquote(path) if "%" in path else path

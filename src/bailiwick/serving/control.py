@@ -1,0 +1,114 @@
+"""What a worker asks of the control plane, over the standard library's HTTP: the route table and packages."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bailiwick.core.errors import Corrupted, InvalidInput, NotAllowed, NotFound, Unavailable
+from bailiwick.endpoints.model import ROUTE_FORMAT, RouteTable
+
+POLL_SECONDS = 25
+TIMEOUT_SECONDS = 35
+
+_CHUNK = 1 << 20
+_NOT_FOUND, _UNCHANGED, _OK = 404, 204, 200
+
+_table = msgspec.json.Decoder(RouteTable)
+
+
+class ControlClient:
+    """One request a connection: a control plane that restarts is met again by the next call."""
+
+    def __init__(self, address: str, token: str = "") -> None:
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise InvalidInput(f"control_url {address!r} is not an http:// or https:// address.")
+        self._address = address
+        self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def routes(self, after: int, wait: int = POLL_SECONDS) -> RouteTable | None:
+        """The newest route table, once its revision is past `after`; None when `wait` seconds brought no change.
+
+        Raises Unavailable, NotAllowed, Corrupted.
+        """
+        connection, response = self._get(f"/api/v1/routes?after={after}&wait={wait}")
+        try:
+            if response.status == _UNCHANGED:
+                return None
+            return parse_table(self._read(response))
+        finally:
+            connection.close()
+
+    def fetch(self, digest: str, target: Path) -> None:
+        """Write a blob to `target`, whole and checked or not at all. Raises NotFound, Corrupted, Unavailable."""
+        connection, response = self._get(f"/api/v1/blobs/{digest}")
+        try:
+            if response.status != _OK:
+                self._read(response)
+            write_whole(target, response, digest)
+        finally:
+            connection.close()
+
+    def _get(self, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection = self._connect(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request("GET", self._prefix + path, headers=self._headers)
+            return connection, connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unavailable(f"The control plane at {self._address} cannot be reached: {error}.") from error
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        try:
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(f"The control plane at {self._address} broke off: {error}.") from error
+        if response.status == _OK:
+            return body
+        said = body[:300].decode(errors="replace")
+        if response.status in {401, 403}:
+            raise NotAllowed(
+                f"The control plane refuses this worker ({response.status}): {said}", hint="Check `token`."
+            )
+        if response.status == _NOT_FOUND:
+            raise NotFound(f"The control plane at {self._address} does not have it: {said}")
+        raise Unavailable(f"The control plane at {self._address} answered {response.status}: {said}")
+
+
+def parse_table(data: bytes) -> RouteTable:
+    """Raises Corrupted for what is not a route table of the format this program reads."""
+    try:
+        table = _table.decode(data)
+    except msgspec.DecodeError as error:
+        raise Corrupted(f"The route table cannot be read: {error}.") from error
+    if table.format != ROUTE_FORMAT:
+        raise Corrupted(f"The route table has format {table.format}; this program reads {ROUTE_FORMAT}.")
+    return table
+
+
+def write_whole(target: Path, source: http.client.HTTPResponse, digest: str) -> None:
+    """Temporary file, digest check, rename. Raises Corrupted, Unavailable; leaves nothing behind when it does."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".")
+    seen = hashlib.sha256()
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            while chunk := source.read(_CHUNK):
+                seen.update(chunk)
+                file.write(chunk)
+        if seen.hexdigest() != digest:
+            raise Corrupted(f"Blob {digest} does not match its digest; it was cut short or changed on its way.")
+        Path(temporary).replace(target)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"Blob {digest} could not be fetched: {error}.", hint="Is the disk full?") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,200 @@
+"""What a worker writes to its spool: frames of one endpoint definition, one answered request, or one batch of outcomes.
+
+A frame is `u32 length, u32 crc32, payload`, little-endian. A payload begins with its version and kind. A prediction's
+payload holds the request body as received and the outputs as bytes, so that the hot path formats nothing; a definition,
+written before its first use in each segment, says how to read them.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from bailiwick.core.errors import Corrupted
+from bailiwick.endpoints.model import Endpoint
+from bailiwick.serving.tensors import TensorSpec
+
+VERSION = 1
+DEFINITION, PREDICTION, OUTCOMES = 1, 2, 3
+MIXED = NO_FAILURE = 255
+
+_FRAME = struct.Struct("<II")
+_KIND = struct.Struct("<BB")
+_PREDICTION = struct.Struct("<BBIqiHBBIBIIH")
+_OUTCOMES = struct.Struct("<BBqH")
+
+FRAME_BYTES = _FRAME.size
+
+
+class Definition(Struct, frozen=True):
+    """How to read the predictions that name `reference`."""
+
+    reference: int
+    endpoint: Endpoint
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Prediction(Struct, frozen=True):
+    """One request as answered. `variants` has one index a row; `failed` is the variant that failed, or NO_FAILURE."""
+
+    reference: int
+    received: int
+    latency_us: int
+    status: int
+    failed: int
+    variants: np.ndarray
+    request_id: str
+    body: bytes
+    outputs: tuple[np.ndarray, ...]
+    error: str
+
+
+class Outcomes(Struct, frozen=True):
+    """One batch of outcomes as received for an endpoint."""
+
+    endpoint: str
+    received: int
+    body: bytes
+
+
+def frame(payload: bytes) -> bytes:
+    """The payload with its length and checksum."""
+    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def prediction_payload(
+    reference: int,
+    *,
+    received: int,
+    latency_us: int,
+    status: int,
+    rows: int,
+    variant: int,
+    variants: bytes,
+    request_id: bytes,
+    body: bytes,
+    outputs: bytes,
+    failed: int = NO_FAILURE,
+    error: bytes = b"",
+) -> bytes:
+    """`variant` is MIXED when `variants` has one index a row; `outputs` are `output_bytes` joined in order."""
+    head = _PREDICTION.pack(
+        VERSION,
+        PREDICTION,
+        reference,
+        received,
+        latency_us,
+        status,
+        variant,
+        failed,
+        rows,
+        len(request_id),
+        len(body),
+        len(outputs),
+        len(error),
+    )
+    return b"".join((head, request_id, body, variants, outputs, error))
+
+
+def definition_payload(definition: Definition) -> bytes:
+    """Kind and JSON."""
+    return _KIND.pack(VERSION, DEFINITION) + msgspec.json.encode(definition)
+
+
+def outcomes_payload(outcomes: Outcomes) -> bytes:
+    """Kind, time, endpoint and the body as received."""
+    name = outcomes.endpoint.encode()
+    return _OUTCOMES.pack(VERSION, OUTCOMES, outcomes.received, len(name)) + name + outcomes.body
+
+
+def output_bytes(values: np.ndarray) -> bytes:
+    """Raw little-endian values; texts as a length-prefixed JSON list."""
+    if values.dtype != object:
+        return values.tobytes()
+    encoded = msgspec.json.encode([str(value) for value in values.ravel()])
+    return struct.pack("<I", len(encoded)) + encoded
+
+
+def first_frame_bytes(data: bytes) -> int:
+    """Bytes that the first frame of `data` takes, or FRAME_BYTES when even its head is not whole."""
+    return FRAME_BYTES + _FRAME.unpack_from(data)[0] if len(data) >= FRAME_BYTES else FRAME_BYTES
+
+
+def read_frames(data: bytes) -> Iterator[tuple[int, memoryview]]:
+    """(end offset, payload) of each whole frame; stops at the first that is torn or does not match its checksum."""
+    view, start = memoryview(data), 0
+    while start + FRAME_BYTES <= len(data):
+        length, checksum = _FRAME.unpack_from(data, start)
+        end = start + FRAME_BYTES + length
+        payload = view[start + FRAME_BYTES : end]
+        # A length of zero is what blocks that were never written read as.
+        if length < _KIND.size or end > len(data) or zlib.crc32(payload) != checksum:
+            return
+        yield end, payload
+        start = end
+
+
+_definition = msgspec.json.Decoder(Definition)
+
+
+def read_payload(payload: memoryview, definitions: dict[int, Definition]) -> Definition | Prediction | Outcomes:
+    """Decode one payload; definitions met are remembered in `definitions`. Raises Corrupted."""
+    version, kind = _KIND.unpack_from(payload)
+    if version != VERSION:
+        raise Corrupted(f"A spool frame has version {version}; this program reads {VERSION}.")
+    if kind == DEFINITION:
+        definition = _definition.decode(payload[_KIND.size :])
+        definitions[definition.reference] = definition
+        return definition
+    if kind == OUTCOMES:
+        _, _, received, length = _OUTCOMES.unpack_from(payload)
+        rest = bytes(payload[_OUTCOMES.size :])
+        return Outcomes(rest[:length].decode(), received, rest[length:])
+    if kind == PREDICTION:
+        return _prediction(payload, definitions)
+    raise Corrupted(f"A spool frame has unknown kind {kind}.")
+
+
+def _prediction(payload: memoryview, definitions: dict[int, Definition]) -> Prediction:
+    _, _, reference, received, latency, status, variant, failed, rows, *lengths = _PREDICTION.unpack_from(payload)
+    if reference not in definitions:
+        raise Corrupted(f"A spool frame names definition {reference}, which was not written before it.")
+    rest = bytes(payload[_PREDICTION.size :])
+    parts, start = [], 0
+    id_length, body_length, outputs_length, error_length = lengths
+    for length in (id_length, body_length, rows if variant == MIXED else 0, outputs_length, error_length):
+        parts.append(rest[start : start + length])
+        start += length
+    request_id, body, variants, outputs, error = parts
+    return Prediction(
+        reference=reference,
+        received=received,
+        latency_us=latency,
+        status=status,
+        failed=failed,
+        variants=np.frombuffer(variants, np.uint8) if variant == MIXED else np.full(rows, variant, np.uint8),
+        request_id=request_id.decode(),
+        body=body,
+        outputs=_outputs(outputs, definitions[reference].outputs, rows) if outputs else (),
+        error=error.decode(errors="replace"),
+    )
+
+
+def _outputs(data: bytes, specs: tuple[TensorSpec, ...], rows: int) -> tuple[np.ndarray, ...]:
+    read, start = [], 0
+    for spec in specs:
+        if spec.datatype == "BYTES":
+            (length,) = struct.unpack_from("<I", data, start)
+            texts = msgspec.json.decode(data[start + 4 : start + 4 + length])
+            values, start = np.array(texts, dtype=object), start + 4 + length
+        else:
+            values = np.frombuffer(data, spec.dtype, rows * spec.width, start)
+            start += values.nbytes
+        read.append(values.reshape(rows, *spec.tail))
+    return tuple(read)
