@@ -294,12 +294,12 @@ database = Database(sys.argv[1])
 records = Records(database)
 sequencer = Sequencer(database, Path(sys.argv[2]), Signer("test/journal", bytes(range(32))))
 actor = Actor("u", "u", "default", frozenset(Permission))
-print("ready", flush=True)
 while True:
     with records.change(actor, Permission.DATA_WRITE) as change:
         for number in range(40):
             change.record("thing.made", f"thing/{number}")
     sequencer.integrate()
+    print("integrated", flush=True)
 """
 
 
@@ -311,7 +311,7 @@ def test_a_sequencer_killed_at_any_moment_is_continued(database: Database, folde
         )
         assert worker.stdout is not None
         with worker.stdout:
-            worker.stdout.readline()
+            worker.stdout.readline()  # it has integrated once, and is at work again
             time.sleep(delay)
             os.kill(worker.pid, signal.SIGKILL)
             worker.wait()

@@ -20,11 +20,14 @@ from bailiwick.store.journal.changes import describe_change, describe_row
 from bailiwick.store.journal.checkpoint import Statement, read_checkpoint
 from bailiwick.store.journal.folder import LogFolder
 from bailiwick.store.journal.merkle import Frontier, leaf_hash
+from bailiwick.store.journal.proofs import check_proof, prove
 from bailiwick.store.journal.published import PublishedFiles
 from bailiwick.store.journal.reader import entry_of
 from bailiwick.store.journal.signer import Verifier
 from bailiwick.store.journal.tables import checkpoints, entries
 from bailiwick.store.journal.tiles import TILE_WIDTH, GrowingTree
+
+__all__ = ["Verification", "check_proof", "prove", "verify"]
 
 BATCH = 4 * TILE_WIDTH
 MAX_FINDINGS = 20

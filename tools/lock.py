@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Resolve `requirements/*.lock` anew: `make lock`. Needs uv, which the development environment has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+UV = Path(sys.executable).parent / "uv"
+COMMON = [
+    "--generate-hashes",
+    "--universal",
+    "--python-version=3.11",
+    "--no-emit-index-url",
+    "--no-annotate",
+    "--no-header",
+    "--quiet",
+    "--upgrade",
+]
+RUNTIME = ["pyproject.toml", "requirements/build.in", "--extra=demo", "--extra=postgres"]
+
+
+def compile_lock(name: str, *arguments: str) -> None:
+    """Write `requirements/<name>.lock`."""
+    output = f"requirements/{name}.lock"
+    subprocess.run([str(UV), "pip", "compile", *arguments, *COMMON, "--output-file", output], cwd=ROOT, check=True)
+    packages = (ROOT / output).read_text(encoding="utf-8").count("==")
+    print(f"{output}: {packages} pinned packages")
+
+
+if __name__ == "__main__":
+    compile_lock("demo", *RUNTIME)
+    compile_lock("dev", *RUNTIME, "--group=dev", "--constraint=requirements/demo.lock")
+    compile_lock("pip", "requirements/pip.in")
