@@ -13,7 +13,7 @@ from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.settings import Settings
 from bailiwick.data.profile import build_profile, to_json
 from bailiwick.endpoints.assignment import choose_many
-from bailiwick.endpoints.log import OUTCOME_SCHEMA, PREDICTION_SCHEMA
+from bailiwick.endpoints.log import outcome_schema, prediction_schema
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.monitoring.model import MonitorConfig
 from bailiwick.pipelines.engine import Engine
@@ -160,14 +160,14 @@ class Story:
             "status": [200] * rows,
             "error": [None] * rows,
         }
-        table = pa.table(columns, schema=PREDICTION_SCHEMA)
+        table = pa.table(columns, schema=prediction_schema())
         for column in inputs.column_names:
             table = table.append_column(f"in_{column}", inputs[column])
         table = table.append_column("out_probability", pa.array(probability, pa.float32()))
         self.platform.log.append_predictions(name, table)
         outcome = np.where(misses, ~decided, decided).astype(float)
         known = {"prediction_id": ids, "outcome": outcome, "time": time, "received": time}
-        self.platform.log.append_outcomes(name, pa.table(known, schema=OUTCOME_SCHEMA))
+        self.platform.log.append_outcomes(name, pa.table(known, schema=outcome_schema()))
         self.sent += rows
 
     def _judge(self) -> None:

@@ -1,0 +1,97 @@
+"""Endpoints, and what the data plane follows: the route table by long poll, and the blobs it names."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from bailiwick.endpoints.model import Endpoint, RouteChange, RouteTable
+from bailiwick.lifecycle.platform import Platform
+from bailiwick.server.api.route import Call, Nothing
+
+MAX_WAIT_SECONDS = 30.0
+POLL_SECONDS = 0.2
+
+
+class RoutesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`after` is the revision the caller knows; with `wait` the answer is held back until there is another."""
+
+    after: Annotated[int, Meta(ge=0)] | None = None
+    wait: Annotated[float, Meta(ge=0, le=MAX_WAIT_SECONDS)] = 0.0
+
+
+class Endpoints(Struct, frozen=True):
+    """All endpoints, by name."""
+
+    items: list[Endpoint]
+
+
+class RouteHistory(Struct, frozen=True):
+    """Changes of one endpoint's traffic, oldest first."""
+
+    items: list[RouteChange]
+
+
+class RevisionWatch:
+    """Answers "which revision?" for many waiting callers with one query each 200 ms and workspace."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._known: dict[str, tuple[float, int]] = {}
+        self._asking = asyncio.Lock()
+
+    async def revision(self, workspace: str, *, fresh: bool = False) -> int:
+        """The revision, at most 200 ms old unless `fresh`."""
+        async with self._asking:
+            asked, revision = self._known.get(workspace, (0.0, 0))
+            if fresh or time.monotonic() - asked > POLL_SECONDS:
+                revision = await run_in_threadpool(self._platform.endpoints.revision, workspace)
+                self._known[workspace] = (time.monotonic(), revision)
+            return revision
+
+
+async def routes(call: Call[RoutesQuery, Nothing]) -> RouteTable | Response:
+    """The route table, or 204 when nothing but `after` is known by the end of `wait`.
+
+    Any other revision is news, an older one too: after a restore from backup the data plane must follow.
+    """
+    state = call.request.app.state
+    deadline = time.monotonic() + call.query.wait
+    revision = await state.revisions.revision(call.workspace, fresh=True)
+    while revision == call.query.after:
+        if time.monotonic() >= deadline or state.stopping():
+            return Response(status_code=204)
+        await asyncio.sleep(POLL_SECONDS)
+        revision = await state.revisions.revision(call.workspace)
+    return await run_in_threadpool(call.platform.endpoints.route_table, call.workspace)
+
+
+def blob(call: Call[Nothing, Nothing]) -> Response:
+    """The bytes of a blob, streamed; the digest is the entity tag, and bytes that do not match it end the connection."""
+    digest = call.path["digest"]
+    length = call.platform.blobs.size(digest)
+    headers = {"ETag": f'"{digest}"', "Cache-Control": "private, max-age=31536000, immutable"}
+    if call.request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    headers["Content-Length"] = str(length)
+    return StreamingResponse(call.platform.blobs.stream(digest), headers=headers, media_type="application/octet-stream")
+
+
+def endpoints(call: Call[Nothing, Nothing]) -> Endpoints:
+    """All endpoints."""
+    return Endpoints(call.platform.endpoints.endpoints(call.workspace))
+
+
+def endpoint(call: Call[Nothing, Nothing]) -> Endpoint:
+    """One endpoint."""
+    return call.platform.endpoints.endpoint(call.workspace, call.path["endpoint"])
+
+
+def endpoint_history(call: Call[Nothing, Nothing]) -> RouteHistory:
+    """How its traffic was split over time."""
+    return RouteHistory(call.platform.endpoints.history(call.workspace, call.path["endpoint"]))

@@ -1,0 +1,124 @@
+"""Models, versions, aliases, lineage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+from starlette.responses import Response
+
+from bailiwick.governance.cards import ModelCard
+from bailiwick.lifecycle.evidence import model_card
+from bailiwick.registry.model import AliasChange, Model, ModelVersion
+from bailiwick.server.api.route import Call, Nothing
+
+
+class Models(Struct, frozen=True):
+    """Models by name."""
+
+    items: list[Model]
+
+
+class Versions(Struct, frozen=True):
+    """Versions of a model, the highest number first."""
+
+    items: list[ModelVersion]
+
+
+class AliasHistory(Struct, frozen=True):
+    """Every change of a model's aliases, oldest first."""
+
+    items: list[AliasChange]
+
+
+class SetAlias(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an alias is to point, and why."""
+
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    reason: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class LineageNode(Struct, frozen=True):
+    """A record; `id` is `kind/name` as in the journal."""
+
+    id: str
+    kind: str
+    label: str
+    detail: dict[str, Any]
+
+
+class LineageEdge(Struct, frozen=True):
+    """How one record came from another."""
+
+    source: str = field(name="from")
+    target: str = field(name="to")
+    label: str = ""
+
+
+class LineageGraph(Struct, frozen=True):
+    """Where a version came from, and where it went."""
+
+    nodes: list[LineageNode]
+    edges: list[LineageEdge]
+
+
+def models(call: Call[Nothing, Nothing]) -> Models:
+    """All models with their aliases."""
+    return Models(call.platform.registry.models(call.workspace))
+
+
+def model(call: Call[Nothing, Nothing]) -> Model:
+    """One model with its aliases."""
+    return call.platform.registry.model(call.workspace, call.path["model"])
+
+
+def versions(call: Call[Nothing, Nothing]) -> Versions:
+    """Versions of a model."""
+    return Versions(call.platform.registry.versions(call.workspace, call.path["model"]))
+
+
+def version(call: Call[Nothing, Nothing]) -> ModelVersion:
+    """One version with everything that was measured about it."""
+    return call.platform.registry.version(call.workspace, call.path["model"], call.number("number"))
+
+
+def lineage(call: Call[Nothing, Nothing]) -> LineageGraph:
+    """The graph of records around one version."""
+    found = call.platform.registry.lineage(call.workspace, call.path["model"], call.number("number"))
+    return LineageGraph(
+        [LineageNode(**node) for node in found["nodes"]],
+        [LineageEdge(edge["from"], edge["to"], edge["label"]) for edge in found["edges"]],
+    )
+
+
+class CardQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """JSON, or Markdown to be kept beside the model."""
+
+    format: Literal["json", "markdown"] = "json"
+
+
+def card(call: Call[CardQuery, Nothing]) -> ModelCard | Response:
+    """What a version is: each fact with where it comes from, and the questions nobody has answered."""
+    found = model_card(call.platform, call.workspace, call.path["model"], call.number("number"))
+    if call.query.format == "markdown":
+        return Response(found.to_markdown(), media_type="text/markdown; charset=utf-8")
+    return found
+
+
+def alias_history(call: Call[Nothing, Nothing]) -> AliasHistory:
+    """Who moved which alias where, when and why. Raises NotFound for an unknown model."""
+    call.platform.registry.model(call.workspace, call.path["model"])
+    return AliasHistory(call.platform.registry.alias_history(call.workspace, call.path["model"]))
+
+
+def alias(call: Call[Nothing, Nothing]) -> ModelVersion:
+    """The version an alias points to."""
+    return call.platform.registry.alias(call.workspace, call.path["model"], call.path["alias"])
+
+
+def set_alias(call: Call[Nothing, SetAlias]) -> AliasChange:
+    """Point an alias at a version, if the promotion gate lets it."""
+    wanted = call.body
+    return call.platform.registry.set_alias(
+        call.actor, call.path["model"], call.path["alias"], wanted.version, reason=wanted.reason
+    )

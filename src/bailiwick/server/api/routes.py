@@ -1,0 +1,267 @@
+"""Every route of the native API, in one table. A row without a permission keeps the server from starting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bailiwick.core.actor import Permission
+from bailiwick.data.model import Snapshot
+from bailiwick.endpoints.model import Endpoint, RouteTable
+from bailiwick.governance.cards import ModelCard
+from bailiwick.governance.model import ApprovalRequest
+from bailiwick.monitoring.model import Alarm, MonitorSummary
+from bailiwick.registry.model import AliasChange, Model, ModelVersion
+from bailiwick.rollout.model import Rollout
+from bailiwick.server.api import (
+    approvals,
+    data,
+    endpoints,
+    health,
+    journal,
+    models,
+    monitors,
+    pipelines,
+    rollouts,
+    runs,
+)
+from bailiwick.server.api.route import PUBLIC, Route
+from bailiwick.tracking.model import Run
+
+READ = Permission.READ
+DEPLOY = Permission.ENDPOINTS_DEPLOY
+APPROVE = Permission.MODELS_APPROVE
+AUDIT = Permission.JOURNAL_READ
+RUN = Permission.PIPELINES_RUN
+V1 = "/api/v1"
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/health", PUBLIC, health.health, "Is the process alive?", health.Health),
+    Route("GET", "/ready", PUBLIC, health.ready, "Does everything it needs answer?", health.Health),
+    Route("GET", "/metrics", READ, health.metrics, "Prometheus metrics of this process and workspace."),
+    Route("GET", f"{V1}/openapi.json", PUBLIC, health.openapi_document, "This document.", dict[str, Any]),
+    Route("GET", f"{V1}/duties", READ, health.duties, "When work processes last finished a pass.", health.Duties),
+    # What the data plane follows
+    Route(
+        "GET",
+        f"{V1}/routes",
+        READ,
+        endpoints.routes,
+        "The route table; 204 while it is the one known.",
+        RouteTable,
+        query=endpoints.RoutesQuery,
+    ),
+    Route("GET", f"{V1}/blobs/{{digest}}", READ, endpoints.blob, "The bytes of a blob."),
+    # Records
+    Route(
+        "GET", f"{V1}/snapshots", READ, data.snapshots, "Dataset snapshots.", data.Snapshots, query=data.SnapshotsQuery
+    ),
+    Route("GET", f"{V1}/snapshots/{{snapshot}}", READ, data.snapshot, "One snapshot.", Snapshot),
+    Route("GET", f"{V1}/runs", READ, runs.runs, "Training runs.", runs.Runs, query=runs.RunsQuery),
+    Route("GET", f"{V1}/runs/{{run}}", READ, runs.run, "One training run.", Run),
+    Route(
+        "GET",
+        f"{V1}/runs/{{run}}/metric",
+        READ,
+        runs.metric_history,
+        "Every point of one metric.",
+        runs.MetricHistory,
+        query=runs.MetricQuery,
+    ),
+    Route("GET", f"{V1}/models", READ, models.models, "Models.", models.Models),
+    Route("GET", f"{V1}/models/{{model}}", READ, models.model, "One model.", Model),
+    Route("GET", f"{V1}/models/{{model}}/versions", READ, models.versions, "Versions of a model.", models.Versions),
+    Route("GET", f"{V1}/models/{{model}}/versions/{{number}}", READ, models.version, "One version.", ModelVersion),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/versions/{{number}}/card",
+        READ,
+        models.card,
+        "The model card of a version.",
+        ModelCard,
+        query=models.CardQuery,
+    ),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/versions/{{number}}/lineage",
+        READ,
+        models.lineage,
+        "Where a version came from.",
+        models.LineageGraph,
+    ),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/aliases",
+        READ,
+        models.alias_history,
+        "Every change of a model's aliases.",
+        models.AliasHistory,
+    ),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/aliases/{{alias}}",
+        READ,
+        models.alias,
+        "The version an alias points to.",
+        ModelVersion,
+    ),
+    Route(
+        "PUT",
+        f"{V1}/models/{{model}}/aliases/{{alias}}",
+        Permission.MODELS_WRITE,
+        models.set_alias,
+        "Point an alias at a version.",
+        AliasChange,
+        body=models.SetAlias,
+    ),
+    Route(
+        "GET",
+        f"{V1}/approvals",
+        READ,
+        approvals.approvals,
+        "Approval requests.",
+        approvals.Approvals,
+        query=approvals.ApprovalsQuery,
+    ),
+    Route("GET", f"{V1}/approvals/{{request}}", READ, approvals.approval, "One approval request.", ApprovalRequest),
+    Route(
+        "POST",
+        f"{V1}/approvals/{{request}}/approve",
+        APPROVE,
+        approvals.approve,
+        "Approve a request.",
+        ApprovalRequest,
+        body=approvals.Approve,
+    ),
+    Route(
+        "POST",
+        f"{V1}/approvals/{{request}}/reject",
+        APPROVE,
+        approvals.reject,
+        "Reject a request.",
+        ApprovalRequest,
+        body=approvals.Reject,
+    ),
+    # Live
+    Route("GET", f"{V1}/endpoints", READ, endpoints.endpoints, "Endpoints.", endpoints.Endpoints),
+    Route("GET", f"{V1}/endpoints/{{endpoint}}", READ, endpoints.endpoint, "One endpoint.", Endpoint),
+    Route(
+        "GET",
+        f"{V1}/endpoints/{{endpoint}}/history",
+        READ,
+        endpoints.endpoint_history,
+        "How its traffic was split over time.",
+        endpoints.RouteHistory,
+    ),
+    Route(
+        "GET",
+        f"{V1}/endpoints/{{endpoint}}/monitor",
+        READ,
+        monitors.monitor,
+        "The monitor of an endpoint.",
+        MonitorSummary,
+    ),
+    Route(
+        "GET",
+        f"{V1}/endpoints/{{endpoint}}/windows",
+        READ,
+        monitors.windows,
+        "Windows of an endpoint.",
+        monitors.Windows,
+    ),
+    Route("GET", f"{V1}/alarms", READ, monitors.alarms, "Alarms.", monitors.Alarms, query=monitors.AlarmsQuery),
+    Route(
+        "POST",
+        f"{V1}/alarms/{{alarm}}/acknowledge",
+        Permission.MONITORS_WRITE,
+        monitors.acknowledge_alarm,
+        "Acknowledge an alarm.",
+        Alarm,
+        body=monitors.Acknowledge,
+    ),
+    Route(
+        "GET", f"{V1}/rollouts", READ, rollouts.rollouts, "Rollouts.", rollouts.Rollouts, query=rollouts.RolloutsQuery
+    ),
+    Route("GET", f"{V1}/rollouts/{{rollout}}", READ, rollouts.rollout, "One rollout.", Rollout),
+    Route(
+        "POST",
+        f"{V1}/rollouts",
+        DEPLOY,
+        rollouts.start_rollout,
+        "Begin a canary.",
+        Rollout,
+        body=rollouts.StartRollout,
+        status=201,
+    ),
+    Route(
+        "POST",
+        f"{V1}/rollouts/{{rollout}}/abort",
+        DEPLOY,
+        rollouts.abort_rollout,
+        "End a running rollout.",
+        Rollout,
+        body=rollouts.AbortRollout,
+    ),
+    # Work
+    Route(
+        "GET",
+        f"{V1}/pipeline-runs",
+        READ,
+        pipelines.pipeline_runs,
+        "Pipeline runs.",
+        pipelines.PipelineRuns,
+        query=pipelines.PipelineRunsQuery,
+    ),
+    Route(
+        "GET",
+        f"{V1}/pipeline-runs/{{run}}",
+        READ,
+        pipelines.pipeline_run,
+        "One pipeline run.",
+        pipelines.PipelineRunView,
+    ),
+    Route(
+        "POST",
+        f"{V1}/pipeline-runs",
+        RUN,
+        pipelines.submit_pipeline_run,
+        "Queue a training run of a project.",
+        pipelines.PipelineRunView,
+        body=pipelines.SubmitRun,
+        status=201,
+    ),
+    Route(
+        "POST",
+        f"{V1}/pipeline-runs/{{run}}/cancel",
+        RUN,
+        pipelines.cancel_pipeline_run,
+        "Stop a run.",
+        pipelines.PipelineRunView,
+    ),
+    Route(
+        "POST",
+        f"{V1}/pipeline-runs/{{run}}/resume",
+        RUN,
+        pipelines.resume_pipeline_run,
+        "Let a stopped run go on.",
+        pipelines.PipelineRunView,
+    ),
+    # The record of everything
+    Route(
+        "GET",
+        f"{V1}/journal/entries",
+        AUDIT,
+        journal.entries,
+        "Journal entries.",
+        journal.Entries,
+        query=journal.EntriesQuery,
+    ),
+    Route("GET", f"{V1}/journal/entries/{{entry}}", AUDIT, journal.entry, "One journal entry.", journal.EntryView),
+    Route(
+        "GET",
+        f"{V1}/journal/checkpoint",
+        AUDIT,
+        journal.checkpoint,
+        "The newest signed checkpoint.",
+        journal.CheckpointView,
+    ),
+)

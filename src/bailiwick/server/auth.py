@@ -1,0 +1,97 @@
+"""Who is asking: a bearer token, the sign-in cookie, or the user of this very machine."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from bailiwick.core.actor import Actor
+from bailiwick.core.errors import InvalidInput, Unauthenticated
+from bailiwick.core.settings import LOOPBACK, Settings
+from bailiwick.security.service import IdentityService
+
+COOKIE = "bailiwick_token"
+WORKSPACE_HEADER = "bailiwick-workspace"
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,249}")
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
+
+class Authenticator:
+    """Turns a request into an actor. Nothing else in the server looks at credentials."""
+
+    def __init__(self, identities: IdentityService, settings: Settings) -> None:
+        self._identities = identities
+        self._settings = settings
+
+    def actor(self, request: Request) -> Actor:
+        """The actor of this request. Raises Unauthenticated saying how to be known."""
+        workspace = self._workspace(request.headers)
+        token = _bearer(request.headers) or request.cookies.get(COOKIE, "")
+        if token:
+            return self._identities.authenticate(token, workspace)
+        if self.is_local(request):
+            return self._identities.local_admin(workspace)
+        raise Unauthenticated(
+            "This server needs an API token.", hint="Send it as 'Authorization: Bearer TOKEN', or sign in at /sign-in."
+        )
+
+    def is_local(self, request: Request) -> bool:
+        """Whether the request can only have come from this machine and was meant for it.
+
+        The server must be bound to loopback, the peer must be on it, nothing may have been forwarded by a proxy, and the
+        Host header must name loopback: a page elsewhere that had its name resolved to 127.0.0.1 fails the last.
+        """
+        if self._settings.host not in LOOPBACK or request.client is None:
+            return False
+        if any(header in request.headers for header in _FORWARDED):
+            return False
+        return _is_loopback(request.client.host) and _is_loopback(_host_name(request.headers.get("host", "")))
+
+    def _workspace(self, headers: Headers) -> str:
+        name = headers.get(WORKSPACE_HEADER, self._settings.workspace)
+        if not _WORKSPACE.fullmatch(name):
+            raise InvalidInput(
+                f"Workspace {name[:100]!r} cannot be one: use up to 250 of A-Z a-z 0-9 . _ -, beginning with a letter or digit."
+            )
+        return name
+
+
+def same_origin(headers: Headers) -> bool | None:
+    """Whether a browser says that its request came from our own pages; None when it says nothing, so it is no browser."""
+    site = headers.get("sec-fetch-site")
+    origin = headers.get("origin")
+    if site is not None:
+        return site == "same-origin" or (site == "none" and origin is None)
+    if origin is not None:
+        return origin != "null" and urlsplit(origin).netloc == headers.get("host", "")
+    return None
+
+
+def _bearer(headers: Headers) -> str:
+    value = headers.get("authorization")
+    if value is None:
+        return ""
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("The Authorization header is not understood.", hint="Send 'Authorization: Bearer TOKEN'.")
+    return token.strip()
+
+
+def _host_name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

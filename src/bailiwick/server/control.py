@@ -1,0 +1,52 @@
+"""`bailiwick control`: the control plane as a process, until SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import uvicorn
+
+from bailiwick.app import open_platform
+from bailiwick.core.errors import Unavailable
+from bailiwick.core.settings import Settings
+from bailiwick.server.asgi import create_app
+
+DRAIN_SECONDS = 10
+
+
+def run_control(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is being answered. Raises Unavailable when the port is taken."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with _listen(settings.host, settings.control_port) as listening:
+        platform = open_platform(settings)
+        try:
+            app = create_app(platform, stopping=lambda: server.should_exit)
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    app,
+                    log_config=None,
+                    access_log=False,
+                    proxy_headers=False,  # who the peer is decides who is the local administrator
+                    server_header=False,
+                    timeout_graceful_shutdown=DRAIN_SECONDS,
+                )
+            )
+            server.run(sockets=[listening])
+        finally:
+            platform.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket, taken before anything is opened, so that a port in use is the first and only complaint."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise Unavailable(
+            f"Port {port} on {host} cannot be used for control: {error.strerror}.",
+            hint="Stop what uses it, or choose another with --control-port.",
+        ) from error
+    return listening

@@ -1,0 +1,119 @@
+"""Where each record has its page. Ids from any domain become links here, so that no page shows an id that leads nowhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+
+from bailiwick.server.ui.words import short
+
+
+def _at(*parts: object) -> str:
+    return "/" + "/".join(quote(str(part), safe="") for part in parts)
+
+
+def endpoint(name: str) -> str:
+    """The page of an endpoint."""
+    return _at("endpoints", name)
+
+
+def monitor(name: str) -> str:
+    """The page of an endpoint's monitor."""
+    return _at("monitor", name)
+
+
+def alarm(endpoint_name: str, alarm_id: str) -> str:
+    """An alarm, within its endpoint's monitor."""
+    return f"{monitor(endpoint_name)}#alarm-{quote(alarm_id, safe='')}"
+
+
+def model(name: str) -> str:
+    """The page of a model."""
+    return _at("models", name)
+
+
+def version(model_name: str, number: int) -> str:
+    """The page of a model version."""
+    return _at("models", model_name, "versions", number)
+
+
+def approval(request_id: str) -> str:
+    """An approval request, within the list of all."""
+    return f"/approvals#request-{quote(request_id, safe='')}"
+
+
+def rollout(rollout_id: str) -> str:
+    """The page of a rollout."""
+    return _at("rollouts", rollout_id)
+
+
+def pipeline_run(run_id: str) -> str:
+    """The page of a pipeline run."""
+    return _at("pipelines", run_id)
+
+
+def run(run_id: str) -> str:
+    """The page of a training run."""
+    return _at("runs", run_id)
+
+
+def snapshot(snapshot_id: str) -> str:
+    """The page of a dataset snapshot."""
+    return _at("data", snapshot_id)
+
+
+def entry(entry_id: str) -> str:
+    """The page of a journal entry."""
+    return _at("journal", entry_id)
+
+
+def about(resource: str) -> str:
+    """The journal of one resource."""
+    return f"/journal?resource={quote(resource, safe='')}"
+
+
+_NAMED = re.compile(r"\b(rollout|snapshot|pipeline run|training run) ([0-9a-f]{32})\b")
+
+
+def linked(text: str) -> Markup:
+    """Escaped text in which each id that follows its kind is a link, shown by its last digits."""
+    pages = {"rollout": rollout, "snapshot": snapshot, "pipeline run": pipeline_run, "training run": run}
+    pieces, at = [], 0
+    for found in _NAMED.finditer(text):
+        pieces.append(escape(text[at : found.start()]))
+        link = Markup('{} <a href="{}">{}</a>').format(found[1], pages[found[1]](found[2]), short(found[2]))
+        pieces.append(link)
+        at = found.end()
+    return Markup("").join([*pieces, escape(text[at:])])
+
+
+_PAGES: dict[str, Callable[[str], str]] = {
+    "endpoint": endpoint,
+    "monitor": monitor,
+    "model": model,
+    "rollout": rollout,
+    "alarm": lambda alarm_id: _at("alarms", alarm_id),
+    "pipeline_run": pipeline_run,
+    "run": run,
+    "snapshot": snapshot,
+    "approval": approval,
+}
+
+
+def resource(text: str) -> str:
+    """The page of a journalled resource `kind/name`; what has no page of its own leads to its journal."""
+    kind, _, name = text.partition("/")
+    if kind in {"model", "version", "model_version"} and name.count("/") >= 1:
+        model_name, _, number = name.rpartition("/")
+        if number.isdigit():
+            return version(model_name, int(number))
+    if kind == "alias" and "/" in name:
+        return f"{model(name.partition('/')[0])}#aliases"
+    if kind == "pipeline_run":
+        name = name.partition("/")[0]
+    if kind in _PAGES and name:
+        return _PAGES[kind](name)
+    return about(text)

@@ -1,0 +1,67 @@
+"""One row of the table of pages, and what a view is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bailiwick.core.actor import Actor, Permission
+from bailiwick.core.errors import NotFound
+from bailiwick.lifecycle.platform import Platform
+
+_LARGEST_NUMBER = 2**31 - 1
+
+Context = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One authorised look at a page: `query` holds the last value of each parameter, `now` is UTC milliseconds."""
+
+    platform: Platform
+    actor: Actor
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    now: int
+
+    @property
+    def workspace(self) -> str:
+        """The workspace everything shown belongs to."""
+        return self.actor.workspace
+
+    def may(self, permission: Permission) -> bool:
+        """Whether to offer what needs `permission`; the service decides again when it is used."""
+        return permission in self.actor.permissions
+
+    def number(self, name: str) -> int:
+        """A positive number in the path. Raises NotFound for anything else."""
+        return positive(self.path[name], name)
+
+
+def positive(text: str, name: str) -> int:
+    """The number that `text` writes. Raises NotFound."""
+    if text.isascii() and text.isdigit() and len(text) <= 10 and 0 < int(text) <= _LARGEST_NUMBER:
+        return int(text)
+    raise NotFound.of(name.capitalize(), text[:100])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`here` is the navigation item that is lit; `refresh` seconds, 0 for a page that does not change."""
+
+    path: str
+    template: str
+    view: Callable[[Visit], Context]
+    here: str
+    permission: Permission = Permission.READ
+    refresh: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form post: `act` calls one verb and returns where to go on. `permission` is checked before anything is read."""
+
+    path: str
+    permission: Permission
+    act: Callable[[Visit, Mapping[str, str]], str]

@@ -1,0 +1,41 @@
+// Comfort only: every page works without this file. Theme button, and parts of a page that follow events.
+(() => {
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const shown = () => root.dataset.theme || (dark.matches ? "dark" : "light");
+
+  const button = document.querySelector("[data-theme-button]");
+  if (button) {
+    const label = () => { button.textContent = shown() === "dark" ? "Light theme" : "Dark theme"; };
+    button.hidden = false;
+    label();
+    dark.addEventListener("change", label);
+    button.addEventListener("click", () => {
+      const next = shown() === "dark" ? "light" : "dark";
+      root.dataset.theme = next;
+      try { localStorage.setItem("bailiwick-theme", next); } catch { /* kept for this page only */ }
+      label();
+    });
+  }
+
+  // <main data-refresh="10"> asks for the page again and replaces each [data-live] part that changed, but never one that
+  // someone is using: a focused field, an open <details> or a text selection stays as it is.
+  const main = document.querySelector("main[data-refresh]");
+  if (!main) return;
+  const seconds = Number(main.dataset.refresh);
+  const inUse = (part) => part.contains(document.activeElement) || part.querySelector("details[open]")
+    || (String(getSelection()) && part.contains(getSelection().anchorNode));
+
+  const refresh = async () => {
+    if (document.hidden) return;
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (!answer || !answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-live]")) {
+      const next = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
+      if (next && !inUse(part) && next.innerHTML !== part.innerHTML) part.replaceChildren(...next.childNodes);
+    }
+  };
+  setInterval(refresh, Math.max(seconds, 2) * 1000);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+})();

@@ -1,0 +1,97 @@
+"""Endpoints: who serves which share of the traffic now, how it got there, and how it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bailiwick.endpoints.model import Endpoint, Variant
+from bailiwick.monitoring.model import Alarm, Window
+from bailiwick.rollout.model import Rollout
+from bailiwick.server.ui import links
+from bailiwick.server.ui.charts import Part, Series
+from bailiwick.server.ui.page import Context, Visit
+
+RECENT = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a card shows of one endpoint; `windows` are the most recent, oldest first."""
+
+    endpoint: Endpoint
+    windows: Sequence[Window]
+    alarms: Sequence[Alarm]
+    rollout: Rollout | None
+
+    @property
+    def live(self) -> Variant:
+        """The variant with most traffic."""
+        return max(self.endpoint.variants, key=lambda variant: variant.weight)
+
+    @property
+    def parts(self) -> list[Part]:
+        """Shares for the split bar, the largest first, so that the version in charge always has the first colour."""
+        return parts(self.endpoint.variants)
+
+    @property
+    def predictions(self) -> list[float]:
+        """Predictions per window."""
+        return [float(window.predictions) for window in self.windows]
+
+    @property
+    def quality(self) -> list[float | None]:
+        """AUC per window; None where no outcomes have matured."""
+        return [metric_of(window, "auc") for window in self.windows]
+
+
+def parts(variants: Sequence[Variant]) -> list[Part]:
+    """Shares of traffic for a split bar, largest first."""
+    ordered = sorted(variants, key=lambda variant: -variant.weight)
+    return [
+        Part(f"{variant.model} v{variant.version}", variant.weight, href=links.version(variant.model, variant.version))
+        for variant in ordered
+    ]
+
+
+def metric_of(window: Window, name: str) -> float | None:
+    """One performance number of a window, or None where it could not be computed."""
+    value = (window.performance or {}).get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def overview_of(visit: Visit, endpoint: Endpoint) -> Overview:
+    """Everything a card needs."""
+    platform, workspace = visit.platform, visit.workspace
+    return Overview(
+        endpoint,
+        platform.monitors.windows(workspace, endpoint.name, limit=RECENT),
+        platform.monitors.alarms(workspace, endpoint=endpoint.name, status="OPEN"),
+        platform.rollouts.active(workspace, endpoint.name),
+    )
+
+
+def overviews(visit: Visit) -> list[Overview]:
+    """One card an endpoint, by name."""
+    return [overview_of(visit, endpoint) for endpoint in visit.platform.endpoints.endpoints(visit.workspace)]
+
+
+def listing(visit: Visit) -> Context:
+    """All endpoints."""
+    return {"overviews": overviews(visit)}
+
+
+def endpoint(visit: Visit) -> Context:
+    """One endpoint: split, history, recent numbers, and how to call it."""
+    found = visit.platform.endpoints.endpoint(visit.workspace, visit.path["endpoint"])
+    shown = overview_of(visit, found)
+    history = visit.platform.endpoints.history(visit.workspace, found.name)
+    return {
+        "shown": shown,
+        "endpoint": found,
+        "predictions": [Series("Predictions", [(float(w.start), float(w.predictions)) for w in shown.windows])],
+        "quality": [Series("AUC", [(float(w.start), metric_of(w, "auc")) for w in shown.windows])],
+        "history": [(change, parts(change.variants)) for change in reversed(history)],
+        "address": visit.platform.settings.inference_address,
+        "rollouts": visit.platform.rollouts.rollouts(visit.workspace, found.name)[:5],
+    }

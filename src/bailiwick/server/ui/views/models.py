@@ -1,0 +1,216 @@
+"""Models and their versions: what was measured, where it came from, who let it go where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bailiwick.core.actor import Permission
+from bailiwick.core.errors import NotFound
+from bailiwick.governance.cards import QUESTIONS
+from bailiwick.governance.model import ApprovalRequest
+from bailiwick.lifecycle.evidence import model_card
+from bailiwick.registry.lineage import Lineage
+from bailiwick.registry.model import ModelVersion
+from bailiwick.server.ui import links
+from bailiwick.server.ui.charts import Edge, Node, Series
+from bailiwick.server.ui.page import Context, Visit
+
+HEADLINE = ("roc_auc", "log_loss", "accuracy", "calibration_error")
+_LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
+
+
+def listing(visit: Visit) -> Context:
+    """All models, each with its newest version."""
+    registry, workspace = visit.platform.registry, visit.workspace
+    rows = []
+    for found in registry.models(workspace):
+        versions = registry.versions(workspace, found.name)
+        rows.append((found, versions[0] if versions else None))
+    return {"models": rows, "headline": _headline([newest for _, newest in rows if newest])}
+
+
+def model(visit: Visit) -> Context:
+    """One model: versions with their metrics side by side, aliases and how they moved."""
+    registry, workspace = visit.platform.registry, visit.workspace
+    found = registry.model(workspace, visit.path["model"])
+    versions = registry.versions(workspace, found.name)
+    served = {
+        (variant.version): endpoint.name
+        for endpoint in visit.platform.endpoints.endpoints(workspace)
+        for variant in endpoint.variants
+        if variant.model == found.name
+    }
+    return {
+        "model": found,
+        "versions": versions,
+        "aliases_of": _aliases_of(found.aliases),
+        "served": served,
+        "headline": _headline(versions),
+        "history": list(reversed(registry.alias_history(workspace, found.name))),
+        "progress": _progress(versions),
+        "requests": visit.platform.governance.requests(workspace, model=found.name),
+    }
+
+
+def version(visit: Visit) -> Context:
+    """One version with everything that is known of it."""
+    registry, workspace = visit.platform.registry, visit.workspace
+    number = visit.number("number")
+    found = registry.version(workspace, visit.path["model"], number)
+    requests = [
+        each for each in visit.platform.governance.requests(workspace, model=found.model) if each.number == number
+    ]
+    aliases = _aliases_of(registry.aliases(workspace, found.model)).get(number, [])
+    nodes, edges = _graph(registry.lineage(workspace, found.model, number), found)
+    before = _compared(visit, found)
+    return {
+        "version": found,
+        "metrics": {key: found.metrics[key] for key in sorted(found.metrics, key=_rank)},
+        "aliases": aliases,
+        "requests": requests,
+        "pending": [each for each in requests if each.status == "PENDING"],
+        "may_approve": visit.may(Permission.MODELS_APPROVE),
+        "served": [
+            (endpoint.name, variant.weight)
+            for endpoint in visit.platform.endpoints.endpoints(workspace)
+            for variant in endpoint.variants
+            if (variant.model, variant.version) == (found.model, number)
+        ],
+        "nodes": nodes,
+        "edges": edges,
+        "before": before,
+        "changes": _changes(found, before),
+        "slices": _slices(found.slices),
+        "inputs": found.signature.get("inputs", ()),
+        "outputs": found.signature.get("outputs", ()),
+        "evidence_of": evidence_pairs,
+        "questions": [
+            QUESTIONS[key] for key in model_card(visit.platform, workspace, found.model, number).open_questions
+        ],
+    }
+
+
+def _headline(versions: Sequence[ModelVersion]) -> list[str]:
+    present = {key for each in versions for key in each.metrics}
+    return [key for key in HEADLINE if key in present] or sorted(present)[:3]
+
+
+def _rank(key: str) -> tuple[int, str]:
+    return (HEADLINE.index(key) if key in HEADLINE else len(HEADLINE), key)
+
+
+def _aliases_of(aliases: Mapping[str, int]) -> dict[int, list[str]]:
+    by_number: dict[int, list[str]] = {}
+    for alias, number in sorted(aliases.items()):
+        by_number.setdefault(number, []).append(alias)
+    return by_number
+
+
+def _progress(versions: Sequence[ModelVersion]) -> list[tuple[str, list[Series]]]:
+    """How the first two headline metrics moved from version to version."""
+    if len(versions) < 2:
+        return []
+    ordered = sorted(versions, key=lambda each: each.number)
+    return [
+        (key, [Series(key, [(float(each.number), each.metrics.get(key)) for each in ordered])])
+        for key in _headline(versions)[:2]
+    ]
+
+
+def _compared(visit: Visit, found: ModelVersion) -> ModelVersion | None:
+    """The version to set this one beside: the one in production, or the one before."""
+    registry, workspace = visit.platform.registry, visit.workspace
+    number = registry.aliases(workspace, found.model).get("production")
+    if number is None or number == found.number:
+        number = found.number - 1
+    try:
+        return registry.version(workspace, found.model, number) if number > 0 else None
+    except NotFound:
+        return None
+
+
+def _changes(found: ModelVersion, before: ModelVersion | None) -> dict[str, tuple[float, str]]:
+    """Difference of each metric and whether it is good or bad; what is as likely either is neither."""
+    if before is None:
+        return {}
+    changes = {}
+    for key, value in found.metrics.items():
+        other = before.metrics.get(key)
+        if other is not None and not (math.isnan(value) or math.isnan(other)):
+            better = value < other if key in _LOWER_IS_BETTER else value > other
+            known = key in _LOWER_IS_BETTER or key in HEADLINE
+            changes[key] = (value - other, "" if value == other or not known else "good" if better else "bad")
+    return changes
+
+
+def _graph(lineage: Lineage, found: ModelVersion) -> tuple[list[Node], list[Edge]]:
+    me = f"version/{found.model}/{found.number}"
+    nodes = [
+        Node(
+            node["id"],
+            node["kind"],
+            _label(node["kind"], node["id"], node["label"]),
+            _href(node["id"]),
+            "here" if node["id"] == me else "",
+        )
+        for node in lineage["nodes"]
+    ]
+    return nodes, [Edge(edge["from"], edge["to"], edge["label"]) for edge in lineage["edges"]]
+
+
+def _label(kind: str, node_id: str, label: str) -> str:
+    name = node_id.partition("/")[2]
+    if kind in {"snapshot", "run"}:
+        return name[-8:]
+    if kind in {"package", "code"}:
+        return name[:12]
+    if kind == "version":
+        model_name, _, number = name.rpartition("/")
+        return f"{model_name} v{number}"
+    return label
+
+
+def _href(node_id: str) -> str:
+    kind, _, name = node_id.partition("/")
+    if kind == "package":
+        return f"/api/v1/blobs/{name}"
+    return links.resource(node_id) if kind in {"snapshot", "run", "version", "model", "endpoint", "alias"} else ""
+
+
+def _slices(slices: Any) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Rows of slice metrics by column, the most rows first; understands a list of slices or a mapping by column."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    listed = slices.get("slices", slices) if isinstance(slices, Mapping) else slices
+    if isinstance(listed, Mapping):
+        listed = [
+            {"column": column, "value": value, **(numbers if isinstance(numbers, Mapping) else {})}
+            for column, values in listed.items()
+            if isinstance(values, Mapping)
+            for value, numbers in values.items()
+        ]
+    for each in listed:
+        if isinstance(each, Mapping) and "column" in each:
+            numbers = each.get(
+                "metrics", {key: value for key, value in each.items() if key not in {"column", "value", "rows"}}
+            )
+            found.setdefault(str(each["column"]), []).append(
+                {"value": each.get("value", ""), "rows": each.get("rows", numbers.get("rows")), "metrics": numbers}
+            )
+    return [(column, sorted(rows, key=lambda row: -(row["rows"] or 0))) for column, rows in found.items()]
+
+
+def evidence_pairs(request: ApprovalRequest) -> dict[str, str]:
+    """Evidence as short texts: lists become lines, nested values their keys."""
+    return {key: _in_words(value) for key, value in request.evidence.items()}
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_in_words(each)}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(_in_words(each) for each in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

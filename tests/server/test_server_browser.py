@@ -1,0 +1,200 @@
+"""In a real browser: no page scrolls sideways or breaks its own policy, the keyboard suffices, themes and live parts work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from bailiwick.pipelines.model import Pipeline, Step
+from bailiwick.server.asgi import create_app
+from bailiwick.server.ui.pages import PAGES
+from tests_support.populated import ADMIN, Story
+from tests_support.postgres import required
+
+WIDTHS = {"desktop": 1280, "tablet": 820, "telephone": 390}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, or a skip that says so."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        path = None
+    if path is None:
+        if required("browser"):
+            pytest.fail("Chromium is required here and was not found")
+        pytest.skip("Chromium or playwright is not installed")
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(story: Story) -> Iterator[str]:
+    """The populated control plane on a real socket."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create_app(story.platform), log_config=None, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(20)
+
+
+def paths(story: Story) -> dict[str, str]:
+    """One address a page."""
+    values = {
+        "endpoint": "late", "rollout": story.ids["rollout"], "model": "flights", "number": 3, "snapshot": story.ids["snapshot"],
+        "entry": story.platform.journal.entries("default", limit=1)[0].id,
+    }  # fmt: skip
+    found = {}
+    for page in PAGES:
+        run = story.ids["cached_run"] if page.path.startswith("/pipelines") else story.ids["run"]
+        found[page.template.removesuffix(".html")] = page.path.format(**values, run=run)
+    return {**found, "missing": "/nope", "sign_in": "/sign-in"}
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_scrolls_sideways_or_breaks_its_own_policy(
+    browser, address: str, story: Story, width: int, scheme: str
+) -> None:
+    folder = os.environ.get("BAILIWICK_TEST_SCREENSHOTS")
+    context = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    for name, path in paths(story).items():
+        page.goto(address + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        if folder:
+            page.screenshot(path=Path(folder) / f"{name}-{scheme}-{width}.png", full_page=True)
+    assert [text for text in complaints if "404" not in text] == []
+    context.close()
+
+
+def test_text_has_enough_contrast_in_both_themes(browser, address: str, story: Story) -> None:
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)
+        page = context.new_page()
+        for path in paths(story).values():
+            page.goto(address + path)
+            assert page.evaluate(CONTRAST) == [], (scheme, path)
+        context.close()
+
+
+def test_the_first_tab_offers_to_skip_the_navigation(browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.close()
+
+
+def test_everything_in_reach_of_the_pointer_is_in_reach_of_the_keyboard(browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/monitor/late")
+    reachable = page.evaluate(
+        "[...document.querySelectorAll('a[href],button,input,summary,[tabindex=\"0\"]')].filter(e => e.checkVisibility()).length"
+    )
+    reached = set()
+    for _ in range(reachable + 10):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "(() => { const e = document.activeElement; return e.outerHTML.slice(0, 200) + [...document.querySelectorAll('*')].indexOf(e) })()"
+            )
+        )
+    assert len(reached) >= reachable
+    page.close()
+
+
+def test_the_chosen_theme_outlives_the_page(browser, address: str) -> None:
+    context = browser.new_context(color_scheme="light")
+    page = context.new_page()
+    page.goto(address)
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Dark theme").click()
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.goto(f"{address}/models")
+    assert before != dark
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+    context.close()
+
+
+def test_pages_work_without_script(browser, address: str, story: Story) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("link", name="Rollouts").click()
+    page.get_by_role("link", name=story.ids["rollout"][-8:]).click()
+    assert page.get_by_role("heading", level=1).inner_text() == "flights v2 against v1"
+    assert page.locator("figure.chart svg[role=img]").count() >= 3
+    context.close()
+
+
+def test_hovering_over_a_chart_reads_out_its_values(browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/monitor/late")
+    hit = page.locator(".hit").nth(3)
+    assert hit.locator(".readout").evaluate("e => getComputedStyle(e).opacity") == "0"
+    hit.locator("rect").hover()
+    page.wait_for_timeout(300)
+    assert hit.locator(".readout").evaluate("e => getComputedStyle(e).opacity") == "1"
+    assert "AUC" in str(hit.locator(".readout").text_content())
+    page.close()
+
+
+def test_a_page_follows_events_without_being_loaded_again(browser, address: str, story: Story) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/pipelines")
+    rows = page.locator("tbody tr").count()
+    page.evaluate("window.stayed = true")
+    queue_a_run(story)
+    page.locator("tbody tr").nth(rows).wait_for(timeout=20_000)
+    assert page.evaluate("window.stayed") is True
+    page.close()
+
+
+def queue_a_run(story: Story) -> None:
+    """Queue one more run, as another process would."""
+    pipeline = Pipeline("train-more", [Step("only", (), lambda _context: {}, version="1")])
+    story.platform.pipelines.submit(ADMIN, pipeline, {})
+
+
+CONTRAST = """() => {
+  const parse = text => { const n = text.match(/[\\d.]+/g).map(Number); return text.startsWith("color(srgb") ? [n[0]*255, n[1]*255, n[2]*255, n[3] ?? 1] : [n[0], n[1], n[2], n[3] ?? 1]; };
+  const light = c => { const f = v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }; return 0.2126 * f(c[0]) + 0.7152 * f(c[1]) + 0.0722 * f(c[2]); };
+  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
+  const behind = e => { const layers = []; for (let n = e; n; n = n.parentElement) { const c = parse(getComputedStyle(n).backgroundColor); layers.push(c); if (c[3] === 1) break; } return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255, 1]); };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || e.closest("svg, .visually-hidden, .skip") || !e.offsetParent) continue;
+    const back = behind(e), front = over(parse(getComputedStyle(e).color), back);
+    const [a, b] = [light(front), light(back)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) poor.push(`${e.tagName}.${e.className} ${ratio.toFixed(2)} ${walker.currentNode.data.trim().slice(0, 30)}`);
+  }
+  return [...new Set(poor)];
+}"""

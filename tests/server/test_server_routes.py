@@ -1,0 +1,136 @@
+"""Who may call what: every route against every role, generated from the table."""
+
+from __future__ import annotations
+
+import pytest
+
+from bailiwick.core.actor import Permission
+from bailiwick.lifecycle.platform import Platform
+from bailiwick.security.roles import ROLES
+from bailiwick.server.api.health import health
+from bailiwick.server.api.route import PUBLIC, Nothing, Route
+from bailiwick.server.api.routes import ROUTES
+from bailiwick.server.asgi import create_app
+from tests_support.control import TestClient
+
+PROTECTED = [route for route in ROUTES if route.permission is not PUBLIC]
+EXAMPLES = {"number": "1", "digest": "a" * 64}
+BODIES = {
+    "set_alias": {"version": 1},
+    "reject": {"comment": "no"},
+    "start_rollout": {"endpoint": "late", "model": "flights", "version": 1},
+    "abort_rollout": {"reason": "because"},
+    "submit_pipeline_run": {"project": "flights"},
+}
+QUERIES = {"metric_history": {"key": "auc"}}
+
+
+def path_of(route: Route) -> str:
+    return route.path.format(**{name: EXAMPLES.get(name, "missing") for name in route.parameters})
+
+
+def call(client: TestClient, route: Route) -> int:
+    body = None if route.body is Nothing else BODIES.get(route.name, {})
+    return client.request(route.method, path_of(route), json=body, params=QUERIES.get(route.name)).status_code
+
+
+def test_every_route_states_its_permission() -> None:
+    assert all(isinstance(route.permission, Permission) or route.permission is PUBLIC for route in ROUTES)
+
+
+def test_only_these_routes_are_public() -> None:
+    public = {route.path for route in ROUTES if route.permission is PUBLIC}
+    assert public == {"/health", "/ready", "/api/v1/openapi.json"}
+
+
+def test_every_route_that_changes_something_needs_more_than_reading() -> None:
+    for route in ROUTES:
+        assert (route.permission is Permission.READ or route.permission is PUBLIC or route.method != "GET") or (
+            route.permission is Permission.JOURNAL_READ
+        )
+        assert route.method == "GET" or route.permission is not Permission.READ
+
+
+def test_a_route_without_a_permission_keeps_the_server_from_starting(platform: Platform) -> None:
+    careless = Route("GET", "/api/v1/secrets", None, health, "Forgotten.")
+    with pytest.raises(AssertionError, match=r"GET /api/v1/secrets needs a permission"):
+        create_app(platform, routes=[careless])
+
+
+def test_two_rows_with_one_path_keep_the_server_from_starting(platform: Platform) -> None:
+    with pytest.raises(AssertionError, match="twice"):
+        create_app(platform, routes=[ROUTES[0], ROUTES[0]])
+
+
+def test_without_a_token_every_protected_route_answers_401(as_remote) -> None:
+    client = as_remote()
+    for route in PROTECTED:
+        assert call(client, route) == 401, route.path
+
+
+def test_a_token_of_another_workspace_proves_nothing_here(as_remote, tokens) -> None:
+    client = as_remote(tokens["stranger"])
+    for route in PROTECTED:
+        assert call(client, route) == 401, route.path
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_a_role_may_call_exactly_what_its_permissions_allow(as_remote, tokens, role: str) -> None:
+    client = as_remote(tokens[role])
+    for route in PROTECTED:
+        status = call(client, route)
+        if route.permission in ROLES[role]:
+            assert status in {200, 204, 404, 409}, (route.path, status)
+        else:
+            assert status == 403, (route.path, status)
+
+
+def test_a_missing_permission_is_named(as_remote, tokens) -> None:
+    body = as_remote(tokens["viewer"]).get("/api/v1/journal/entries").json()["error"]
+    assert body["code"] == "not_allowed"
+    assert "journal.read" in body["message"]
+
+
+def test_an_unknown_record_is_404_on_every_route_that_names_one(client: TestClient) -> None:
+    for route in ROUTES:
+        if route.parameters:
+            assert call(client, route) == 404, route.path
+
+
+def test_records_of_another_workspace_read_as_missing(story, populated: TestClient) -> None:
+    elsewhere = {"Bailiwick-Workspace": "elsewhere"}
+    for path in (
+        "/api/v1/endpoints/late",
+        f"/api/v1/rollouts/{story.ids['rollout']}",
+        f"/api/v1/snapshots/{story.ids['snapshot']}",
+        f"/api/v1/runs/{story.ids['run']}",
+        f"/api/v1/pipeline-runs/{story.ids['pipeline_run']}",
+        f"/api/v1/approvals/{story.ids['approval']}",
+        "/api/v1/models/flights/versions/1",
+    ):
+        assert populated.get(path).status_code == 200, path
+        assert populated.get(path, headers=elsewhere).status_code == 404, path
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if not route.parameters and route.method == "GET"], ids=lambda r: r.name
+)
+def test_every_listing_answers_on_an_empty_platform(client: TestClient, route: Route) -> None:
+    expected = 404 if route.name == "checkpoint" else 200
+    assert call(client, route) == expected
+
+
+def test_every_read_answers_on_a_platform_with_a_history(story, populated: TestClient) -> None:
+    ids = story.ids
+    version = story.platform.registry.version("default", "flights", 1)
+    values = {
+        "snapshot": ids["snapshot"], "model": "flights", "number": 1, "alias": "production", "request": ids["approval"],
+        "endpoint": "late", "rollout": ids["rollout"], "digest": version.package,
+        "entry": story.platform.journal.entries("default", limit=1)[0].id,
+    }  # fmt: skip
+    for route in ROUTES:
+        if route.method == "GET":
+            run = ids["pipeline_run"] if "pipeline" in route.path else ids["run"]
+            path = route.path.format(**values, run=run)
+            answer = populated.get(path, params={"key": "valid_log_loss"} if route.name == "metric_history" else None)
+            assert answer.status_code == 200, (path, answer.text[:300])
