@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from bailiwick.endpoints.assignment import choose
-from bailiwick.endpoints.log import PREDICTION_SCHEMA, PredictionLog, predictions_table
+from bailiwick.endpoints.log import PredictionLog, prediction_schema, predictions_table
 from bailiwick.serving.shipper import Shipper
 from bailiwick.serving.spool import segments, streams
 from bailiwick.store.delta import DeltaTables
@@ -51,7 +51,7 @@ def test_rows_arrive_with_everything_that_is_known_of_them(
     assert serving.infer(body(20, "r1", 1.5))[0] == 200
     assert shipper.ship() == 20
     rows = log.predictions("late").sort_by("row")
-    assert rows.schema.names == [*PREDICTION_SCHEMA.names, "in_x", "in_carrier", "out_probability"]
+    assert rows.schema.names == [*prediction_schema().names, "in_x", "in_carrier", "out_probability"]
     assert rows.schema.field("in_x").type == pa.float32()
     for number, row in enumerate(rows.to_pylist()):
         variant = endpoint.variants[choose(endpoint, f"N{number}")]

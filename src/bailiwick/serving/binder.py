@@ -9,20 +9,28 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from bailiwick.serving.packing import Block, blocks_of
 from bailiwick.serving.protocol import InferRequest, Refused, RequestTensor, flat_values, row_count, to_array
 from bailiwick.serving.tensors import TensorSpec
 
 _ONE_ROW = ([1, 1], [1])
 _MIN_INT64, _MAX_INT64 = -(1 << 63), (1 << 63) - 1
+_NOTHING: frozenset[str] = frozenset()
+
+SingleRow = Callable[[list[Any]], np.ndarray]
 
 
 class Batch(Struct, gc=False):
-    """A bound request: `arrays` by input name, and the context of its rows where the client gave it."""
+    """A bound request: an array for each block, and the context of its rows where the client gave it.
+
+    Inputs in `missing` were not sent; their columns are blank. Which inputs are needed depends on the variant.
+    """
 
     rows: int
     arrays: dict[str, np.ndarray]
     units: list[str] | None
     times: list[int] | None
+    missing: frozenset[str]
 
 
 class _Slot(Struct, frozen=True, gc=False):
@@ -35,14 +43,14 @@ class _Slot(Struct, frozen=True, gc=False):
     plain: bool
 
 
-class _Group(Struct, frozen=True):
-    """Inputs of one dtype and width, built as one block; their slots are `start` to `end`."""
+class _Place(Struct, frozen=True):
+    """A block whose inputs have the slots `start` to `end`; `single` builds its array for one row of plain values."""
 
-    specs: tuple[TensorSpec, ...]
-    names: tuple[str, ...]
+    block: Block
+    name: str
     start: int
     end: int
-    single: Callable[[list[Any]], np.ndarray] | None
+    single: SingleRow | None
 
 
 class Binder:
@@ -50,18 +58,16 @@ class Binder:
 
     def __init__(self, inputs: Sequence[TensorSpec], *, key: str = "", time: str = "") -> None:
         self.specs = tuple(inputs)
+        self.blocks = blocks_of(self.specs)
         self._slots: dict[str, _Slot] = {}
-        self._groups = self._grouped()
+        self._places = tuple(self._place(block) for block in self.blocks)
         self._key = self._add_context(key, "BYTES")
         self._time = self._add_context(time, "INT64")
         self._time_name = time
         self._size = len(self._slots)
 
     def bind(self, request: InferRequest) -> Batch:
-        """Raises Refused naming the input that is unknown, repeated, or of another datatype, shape or length.
-
-        Inputs that are missing are left out of `arrays`: which ones are needed depends on the variant.
-        """
+        """Raises Refused naming the input that is unknown, repeated, or of another datatype, shape or length."""
         return self._bind_row(request.inputs) or self._bind_rows(request.inputs)
 
     def _bind_row(self, tensors: list[RequestTensor]) -> Batch | None:
@@ -73,30 +79,30 @@ class Binder:
             data = tensor.data
             if slot is None or data is None or len(data) != 1:
                 return None
-            value = data[0]
+            value, index = data[0], slot.index
             if (
                 type(value) not in slot.types
                 or not slot.plain
                 or tensor.datatype != slot.datatype
                 or tensor.shape not in _ONE_ROW
-                or values[slot.index] is not None
+                or values[index] is not None
             ):
                 return None
-            values[slot.index] = value
+            values[index] = value
         arrays: dict[str, np.ndarray] = {}
-        for group in self._groups:
-            chosen = values[group.start : group.end]
-            if group.single is None or None in chosen:
+        for place in self._places:
+            chosen = values[place.start : place.end]
+            if place.single is None or None in chosen:
                 return None
             try:
-                arrays.update(zip(group.names, group.single(chosen), strict=True))
+                arrays[place.name] = place.single(chosen)
             except (OverflowError, struct.error):
                 return None
         unit = None if self._key is None else values[self._key]
         moment = None if self._time is None else values[self._time]
         if moment is not None and not _MIN_INT64 <= moment <= _MAX_INT64:
             return None
-        return Batch(1, arrays, None if unit is None else [unit], None if moment is None else [moment])
+        return Batch(1, arrays, None if unit is None else [unit], None if moment is None else [moment], _NOTHING)
 
     def _bind_rows(self, tensors: list[RequestTensor]) -> Batch:
         columns: list[list[Any] | None] = [None] * self._size
@@ -118,35 +124,15 @@ class Binder:
         times = None if self._time is None else columns[self._time]
         if times is not None and not _MIN_INT64 <= min(times) <= max(times) <= _MAX_INT64:
             raise Refused(400, f"A value of {self._time_name} is out of the range of INT64.")
-        return Batch(rows, self._arrays(columns, rows), units, times)
+        missing = frozenset(spec.name for spec in self.specs if columns[self._slots[spec.name].index] is None)
+        arrays = {place.name: _array(place.block, columns[place.start : place.end], rows) for place in self._places}
+        return Batch(rows, arrays, units, times, missing)
 
-    def missing(self, wanted: frozenset[str], batch: Batch) -> Refused:
-        """The error for a request that lacks some of the `wanted` inputs."""
-        lacking = sorted(wanted - batch.arrays.keys())
-        return Refused(400, f"The request lacks input {', '.join(lacking)}.")
-
-    def _arrays(self, columns: list[list[Any] | None], rows: int) -> dict[str, np.ndarray]:
-        arrays: dict[str, np.ndarray] = {}
-        for group in self._groups:
-            given = list(zip(group.specs, columns[group.start : group.end], strict=True))
-            specs = [spec for spec, column in given if column is not None]
-            if specs:
-                block = to_array([column for _, column in given if column is not None], specs, rows)
-                arrays.update(zip([spec.name for spec in specs], block, strict=True))
-        return arrays
-
-    def _grouped(self) -> tuple[_Group, ...]:
-        shared: dict[tuple[str, tuple[int, ...]], list[TensorSpec]] = {}
-        for spec in self.specs:
-            shared.setdefault((spec.datatype, spec.tail), []).append(spec)
-        groups = []
-        for specs in shared.values():
-            start = len(self._slots)
-            for spec in specs:
-                self._add(spec)
-            names = tuple(spec.name for spec in specs)
-            groups.append(_Group(tuple(specs), names, start, len(self._slots), _single_row(specs)))
-        return tuple(groups)
+    def _place(self, block: Block) -> _Place:
+        start = len(self._slots)
+        for spec in block.specs:
+            self._add(spec)
+        return _Place(block, block.name, start, len(self._slots), _single_row(block))
 
     def _add(self, spec: TensorSpec) -> int:
         index = len(self._slots)
@@ -166,13 +152,20 @@ class Binder:
         return Refused(400, f"Input {name[:100]!r} is not known here; the inputs are: {known}.")
 
 
-def _single_row(specs: Sequence[TensorSpec]) -> Callable[[list[Any]], np.ndarray] | None:
-    """Builds [input, 1, ...] of one value each, several times faster than NumPy converts nested lists."""
-    datatype, shape = specs[0].datatype, (len(specs), 1, *specs[0].tail)
-    if specs[0].width != 1:
+def _array(block: Block, columns: list[list[Any] | None], rows: int) -> np.ndarray:
+    if None in columns:
+        blank = [block.blank(1).ravel()[0]] * (rows * block.specs[0].width)
+        columns = [blank if column is None else column for column in columns]
+    return to_array(columns, block, rows)
+
+
+def _single_row(block: Block) -> SingleRow | None:
+    """Builds the array for one value of each input, several times faster than NumPy converts nested lists."""
+    datatype, shape = block.specs[0].datatype, (1, *block.row_shape)
+    if block.specs[0].width != 1:
         return None
     if datatype == "FP32":
-        pack = struct.Struct(f"<{len(specs)}f").pack
+        pack = struct.Struct(f"<{len(block.specs)}f").pack
         return lambda values: np.frombuffer(pack(*values), np.float32).reshape(shape)
     if datatype == "BYTES":
         return lambda values: np.array(values, dtype=object).reshape(shape)

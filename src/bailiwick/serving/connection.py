@@ -20,6 +20,7 @@ from bailiwick.serving.protocol import error_json
 MAX_HEAD_BYTES = 65_536
 LINGER_SECONDS = 2.0
 
+_UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _log = logging.getLogger(__name__)
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -75,8 +76,8 @@ class InferenceConnection(asyncio.Protocol):
         self.last_data = self._listener.now
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.close()  # answered as plain HTTP/1.1; what follows cannot be told from another protocol
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             if not self._finished:
                 self._refuse(400, f"This is not HTTP/1.1: {error}.")
@@ -108,7 +109,7 @@ class InferenceConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Refuse a body that is declared too large before it is sent."""
-        if self._finished or len(self._headers) < 1:
+        if self._finished or self._parser.should_upgrade():
             return
         declared = self._headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._listener.max_body_bytes:
@@ -126,7 +127,7 @@ class InferenceConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer."""
-        if self._finished:
+        if self._finished or self._parser.should_upgrade():
             return
         parts, method = self._body, self._parser.get_method().decode("latin-1")
         body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -157,6 +158,18 @@ class InferenceConnection(asyncio.Protocol):
         self._transport.write(b"".join(parts))
         if not keep:
             self.close()
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """A client that offers another protocol (Java offers h2c with every first request) is answered in this one."""
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(405, "CONNECT is not allowed here.")
+            return
+        kept = [b"%b: %b\r\n" % item for item in self._headers.items() if item[0] not in _UPGRADE_HEADERS]
+        head = b"".join((method, b" ", self._url, b" HTTP/1.1\r\n", *kept, b"\r\n"))
+        self._parser = httptools.HttpRequestParser(self)
+        self._url, self._head_bytes, self._headers = b"", 0, {}
+        self.data_received(head + rest)
 
     def _refuse_body(self) -> None:
         self._linger(self._listener.handler.refuse_body(self._listener.max_body_bytes))

@@ -35,12 +35,13 @@ class ControlClient:
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def routes(self, after: int, wait: int = POLL_SECONDS) -> RouteTable | None:
-        """The newest route table, once its revision is past `after`; None when `wait` seconds brought no change.
+    def routes(self, known: int | None, wait: int = POLL_SECONDS) -> RouteTable | None:
+        """The route table, at once or as soon as its revision is not the one `known`; None after `wait` seconds without one.
 
         Raises Unavailable, NotAllowed, Corrupted.
         """
-        connection, response = self._get(f"/api/v1/routes?after={after}&wait={wait}")
+        query = "" if known is None else f"?after={known}&wait={wait}"
+        connection, response = self._get(f"/api/v1/routes{query}")
         try:
             if response.status == _UNCHANGED:
                 return None

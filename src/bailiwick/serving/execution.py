@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from bailiwick.endpoints.assignment import choose_many
-from bailiwick.serving.binder import Batch, Binder
+from bailiwick.endpoints.assignment import choose, choose_many
+from bailiwick.serving.binder import Batch
 from bailiwick.serving.frames import MIXED, NO_FAILURE
-from bailiwick.serving.router import Arm, CompiledEndpoint
+from bailiwick.serving.protocol import Refused
+from bailiwick.serving.router import Arm, Columns, CompiledEndpoint
 from bailiwick.serving.runtime import ModelFailed
 
 
@@ -31,19 +32,21 @@ def execute(compiled: CompiledEndpoint, batch: Batch, request_id: str) -> Execut
     """Run every row. Raises Refused when the request lacks an input that a row's variant needs."""
     only = compiled.only
     if only is not None:
-        return _whole(compiled.binder, only, 0, batch)
+        return _whole(only, 0, batch)
     units = batch.units or [f"{request_id}:{row}" for row in range(batch.rows)]
+    if batch.rows == 1:
+        first = choose(compiled.endpoint, units[0])
+        return _whole(compiled.arms[first], first, batch)
     chosen = choose_many(compiled.endpoint, units)
     first = int(chosen[0])
-    if batch.rows == 1 or (chosen == first).all():
-        return _whole(compiled.binder, compiled.arms[first], first, batch)
+    if (chosen == first).all():
+        return _whole(compiled.arms[first], first, batch)
     return _split(compiled, batch, chosen)
 
 
-def _whole(binder: Binder, arm: Arm, index: int, batch: Batch) -> Execution:
-    arrays = _inputs(binder, arm, batch)
+def _whole(arm: Arm, index: int, batch: Batch) -> Execution:
     try:
-        return Execution(index, b"", arm.runtime.run(arrays))
+        return Execution(index, b"", arm.runtime.run(_feed(arm, batch)))
     except ModelFailed as error:
         return Execution(index, b"", (), index, str(error))
 
@@ -52,14 +55,13 @@ def _split(compiled: CompiledEndpoint, batch: Batch, chosen: np.ndarray) -> Exec
     parts: list[tuple[np.ndarray, Sequence[np.ndarray]]] = []
     for index in np.unique(chosen):
         arm, rows = compiled.arms[index], np.flatnonzero(chosen == index)
-        arrays = {name: values[rows] for name, values in _inputs(compiled.binder, arm, batch).items()}
+        feed = {name: values[rows] for name, values in _feed(arm, batch).items()}
         try:
-            parts.append((rows, arm.runtime.run(arrays)))
+            parts.append((rows, arm.runtime.run(feed)))
         except ModelFailed as error:
             return Execution(MIXED, chosen.tobytes(), (), int(index), str(error))
-    return Execution(
-        MIXED, chosen.tobytes(), [_merged(parts, place, batch.rows) for place in range(len(compiled.outputs))]
-    )
+    merged = [_merged(parts, place, batch.rows) for place in range(len(compiled.outputs))]
+    return Execution(MIXED, chosen.tobytes(), merged)
 
 
 def _merged(parts: Sequence[tuple[np.ndarray, Sequence[np.ndarray]]], place: int, rows: int) -> np.ndarray:
@@ -70,10 +72,18 @@ def _merged(parts: Sequence[tuple[np.ndarray, Sequence[np.ndarray]]], place: int
     return merged
 
 
-def _inputs(binder: Binder, arm: Arm, batch: Batch) -> dict[str, np.ndarray]:
-    arrays = batch.arrays
-    if len(arrays) == len(arm.input_names) and len(arrays) == len(binder.specs):
-        return arrays
-    if not arm.input_names <= arrays.keys():
-        raise binder.missing(arm.input_names, batch)
-    return {name: arrays[name] for name in arm.input_names}
+def _feed(arm: Arm, batch: Batch) -> dict[str, np.ndarray]:
+    if batch.missing and not batch.missing.isdisjoint(arm.input_names):
+        lacking = ", ".join(sorted(batch.missing & arm.input_names))
+        raise Refused(400, f"The request lacks input {lacking}.")
+    if arm.columns is None:
+        return batch.arrays
+    return {columns.name: _taken(columns, batch) for columns in arm.columns}
+
+
+def _taken(columns: Columns, batch: Batch) -> np.ndarray:
+    """An arm's block out of the endpoint's wider ones."""
+    parts = [batch.arrays[name] if place is None else batch.arrays[name][:, place] for name, place in columns.places]
+    if len(parts) > 1:
+        return np.stack([part.reshape(batch.rows) for part in parts], axis=1)
+    return np.ascontiguousarray(parts[0]).reshape(batch.rows, *columns.row_shape)

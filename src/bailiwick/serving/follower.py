@@ -10,12 +10,13 @@ import os
 import random
 import re
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from bailiwick.core.errors import BailiwickError, Corrupted, InvalidInput
+from bailiwick.core.errors import BailiwickError, Corrupted, InvalidInput, Unavailable
 from bailiwick.endpoints.model import ROUTE_FORMAT, Endpoint, RouteTable
 from bailiwick.serving.control import ControlClient, parse_table
 from bailiwick.serving.handler import InferenceHandler
@@ -25,6 +26,7 @@ from bailiwick.serving.router import CompiledEndpoint, compile_endpoint, compile
 
 FIRST_DELAY_SECONDS = 0.1
 LAST_DELAY_SECONDS = 5.0
+KEEP_PACKAGE_SECONDS = 600.0
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
@@ -51,17 +53,15 @@ class RouteCache:
             return None
 
     def save(self, table: RouteTable) -> None:
-        """Keep the table and the packages it needs; a table older than the one kept (by another worker) is not kept."""
-        kept = self.load()
-        if kept is not None and kept.revision > table.revision:
-            return
+        """Keep the table and the packages it needs, and those so new that another worker may be about to load them."""
         self._routes.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._routes.with_name(f".routes-{os.getpid()}")
         temporary.write_bytes(msgspec.json.encode(table))
         temporary.replace(self._routes)
         needed = {f"{variant.package}.onnx" for endpoint in table.endpoints for variant in endpoint.variants}
+        oldest = time.time() - KEEP_PACKAGE_SECONDS
         for path in self._packages.glob("*.onnx"):
-            if path.name not in needed:
+            if path.name not in needed and path.stat().st_mtime < oldest:
                 path.unlink(missing_ok=True)
 
 
@@ -90,19 +90,25 @@ class RouteFollower:
         """Ask the thread to end; it does not hold up the process."""
         self._stopping.set()
 
-    def install(self, table: RouteTable) -> None:
-        """Put a table in force. An endpoint whose new versions cannot be loaded keeps the versions it had."""
+    def install(self, table: RouteTable) -> bool:
+        """Put a table in force. An endpoint whose new versions cannot be loaded keeps the versions it had.
+
+        False when trying again may load more: a package could not be fetched for now.
+        """
         failures: dict[str, str] = {}
+        settled = True
         compiled: dict[str, CompiledEndpoint] = {}
         for endpoint in table.endpoints:
             try:
                 compiled[endpoint.name] = self._ready(endpoint)
             except (BailiwickError, OSError) as error:
                 failures[endpoint.name] = str(error)
+                settled = settled and not isinstance(error, Unavailable)
                 _log.error("endpoint %s stays as it was: %s", endpoint.name, error)
                 if endpoint.name in self._compiled:
                     compiled[endpoint.name] = self._compiled[endpoint.name]
         self._put_in_force(table.revision, compiled, failures)
+        return settled
 
     def _put_in_force(self, revision: int, compiled: dict[str, CompiledEndpoint], failures: Mapping[str, str]) -> None:
         self.load_failures += len(failures)
@@ -122,24 +128,33 @@ class RouteFollower:
 
     def _fetch(self, digest: str) -> Path:
         path = self._cache.package(digest)
-        if not path.exists():
+        if path.exists():
+            path.touch()  # in use again: no other worker may take it for forgotten
+        else:
             self._control.fetch(digest, path)
         return path
 
     def _follow(self) -> None:
-        after, delay = 0, FIRST_DELAY_SECONDS
+        known: int | None = None
+        delay = FIRST_DELAY_SECONDS
         while not self._stopping.is_set():
             try:
-                table = self._control.routes(after)
-                if table is not None:
-                    self.install(table)
-                    self._keep(table.revision)
-                    after = table.revision
-                delay = FIRST_DELAY_SECONDS
+                table = self._control.routes(known)
+                settled = table is None or self._take(table)
             except BailiwickError as error:
                 _log.warning("routes are not followed for now: %s", error)
+                table, settled = None, False
+            if settled:
+                known = known if table is None else table.revision
+                delay = FIRST_DELAY_SECONDS
+            else:
                 self._stopping.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 delay = min(delay * 2, LAST_DELAY_SECONDS)
+
+    def _take(self, table: RouteTable) -> bool:
+        settled = self.install(table)
+        self._keep(table.revision)
+        return settled
 
     def _keep(self, revision: int) -> None:
         in_force = tuple(compiled.source for compiled in self._compiled.values())

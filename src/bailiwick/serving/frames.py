@@ -41,17 +41,21 @@ class Definition(Struct, frozen=True):
 
 
 class Prediction(Struct, frozen=True):
-    """One request as answered. `variants` has one index a row; `failed` is the variant that failed, or NO_FAILURE."""
+    """One request as answered: `variants` has one index byte a row, `failed` the variant that failed or NO_FAILURE.
+
+    `outputs` has, for each output of the definition, its raw values (or the JSON list of its texts); none when it failed.
+    """
 
     reference: int
     received: int
     latency_us: int
     status: int
     failed: int
-    variants: np.ndarray
+    rows: int
+    variants: bytes
     request_id: str
     body: bytes
-    outputs: tuple[np.ndarray, ...]
+    outputs: tuple[bytes, ...]
     error: str
 
 
@@ -163,38 +167,39 @@ def read_payload(payload: memoryview, definitions: dict[int, Definition]) -> Def
 
 def _prediction(payload: memoryview, definitions: dict[int, Definition]) -> Prediction:
     _, _, reference, received, latency, status, variant, failed, rows, *lengths = _PREDICTION.unpack_from(payload)
-    if reference not in definitions:
+    definition = definitions.get(reference)
+    if definition is None:
         raise Corrupted(f"A spool frame names definition {reference}, which was not written before it.")
-    rest = bytes(payload[_PREDICTION.size :])
-    parts, start = [], 0
     id_length, body_length, outputs_length, error_length = lengths
-    for length in (id_length, body_length, rows if variant == MIXED else 0, outputs_length, error_length):
-        parts.append(rest[start : start + length])
-        start += length
-    request_id, body, variants, outputs, error = parts
+    rest = bytes(payload[_PREDICTION.size :])
+    body = id_length + body_length
+    variants = body + (rows if variant == MIXED else 0)
+    outputs = variants + outputs_length
     return Prediction(
-        reference=reference,
-        received=received,
-        latency_us=latency,
-        status=status,
-        failed=failed,
-        variants=np.frombuffer(variants, np.uint8) if variant == MIXED else np.full(rows, variant, np.uint8),
-        request_id=request_id.decode(),
-        body=body,
-        outputs=_outputs(outputs, definitions[reference].outputs, rows) if outputs else (),
-        error=error.decode(errors="replace"),
+        reference,
+        received,
+        latency,
+        status,
+        failed,
+        rows,
+        rest[body:variants] if variant == MIXED else bytes((variant,)) * rows,
+        rest[:id_length].decode(),
+        rest[id_length:body],
+        _outputs(rest[variants:outputs], definition.outputs, rows) if outputs_length else (),
+        rest[outputs : outputs + error_length].decode(errors="replace"),
     )
 
 
-def _outputs(data: bytes, specs: tuple[TensorSpec, ...], rows: int) -> tuple[np.ndarray, ...]:
+def _outputs(data: bytes, specs: tuple[TensorSpec, ...], rows: int) -> tuple[bytes, ...]:
+    if len(specs) == 1 and specs[0].datatype != "BYTES":
+        return (data,)
     read, start = [], 0
     for spec in specs:
         if spec.datatype == "BYTES":
             (length,) = struct.unpack_from("<I", data, start)
-            texts = msgspec.json.decode(data[start + 4 : start + 4 + length])
-            values, start = np.array(texts, dtype=object), start + 4 + length
+            start += 4
         else:
-            values = np.frombuffer(data, spec.dtype, rows * spec.width, start)
-            start += values.nbytes
-        read.append(values.reshape(rows, *spec.tail))
+            length = rows * spec.width * np.dtype(spec.dtype).itemsize
+        read.append(data[start : start + length])
+        start += length
     return tuple(read)

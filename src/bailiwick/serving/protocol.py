@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from msgspec import Struct
 
+from bailiwick.serving.packing import Block
 from bailiwick.serving.tensors import TensorSpec
 
 _ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
@@ -151,15 +152,17 @@ def orjson_text(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def to_array(columns: list[list[Any]], specs: Sequence[TensorSpec], rows: int) -> np.ndarray:
-    """Columns of one dtype and width as one block [column, row, ...]. Raises Refused for values out of range."""
+def to_array(columns: Sequence[list[Any] | None], block: Block, rows: int) -> np.ndarray:
+    """One array [row, ...] from a flat list for each input of the block. Raises Refused for values out of range."""
     try:
         with np.errstate(over="raise"):
-            block: np.ndarray = np.array(columns, dtype=specs[0].dtype)
+            array: np.ndarray = np.array(columns, dtype=block.specs[0].dtype)
     except (OverflowError, FloatingPointError):
-        names = ", ".join(spec.name for spec in specs)
-        raise Refused(400, f"A value of {names} is out of the range of {specs[0].datatype}.") from None
-    return block.reshape(len(columns), rows, *specs[0].tail)
+        names = ", ".join(spec.name for spec in block.specs)
+        raise Refused(400, f"A value of {names} is out of the range of {block.specs[0].datatype}.") from None
+    if len(block.specs) > 1:
+        return np.ascontiguousarray(array.T)
+    return array.reshape(rows, *block.row_shape)
 
 
 def output_opening(spec: TensorSpec) -> bytes:

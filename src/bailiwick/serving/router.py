@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 import orjson
 
@@ -12,6 +13,7 @@ from bailiwick.core.errors import InvalidInput
 from bailiwick.endpoints.model import BASIS_POINTS, Endpoint, Variant
 from bailiwick.serving.binder import Binder
 from bailiwick.serving.frames import Definition
+from bailiwick.serving.packing import Block
 from bailiwick.serving.protocol import output_opening
 from bailiwick.serving.runtime import OnnxRuntime
 from bailiwick.serving.tensors import Signature, TensorSpec
@@ -22,13 +24,25 @@ UNASSIGNED_EPOCH = 0
 _references = count(1)
 
 
+class Columns(NamedTuple):
+    """One block of an arm: for each of its inputs, the endpoint's block and the column there (None: all of it)."""
+
+    name: str
+    places: tuple[tuple[str, int | None], ...]
+    row_shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One variant ready to answer. `opening` is the start of its responses, up to the id."""
+    """One variant ready to answer. `opening` is the start of its responses, up to the id.
+
+    `columns` says how its blocks are taken from those of the endpoint; None when they are the same.
+    """
 
     variant: Variant
     runtime: OnnxRuntime
     input_names: frozenset[str]
+    columns: tuple[Columns, ...] | None
     opening: bytes
     parameters: bytes
 
@@ -72,14 +86,15 @@ def compile_endpoint(endpoint: Endpoint, runtimes: Mapping[str, OnnxRuntime]) ->
         key=endpoint.key,
         time=endpoint.time,
     )
-    arms = tuple(_arm(endpoint.name, variant, runtimes[variant.package]) for variant in live)
-    inputs, outputs = _joint_signature(endpoint.name, [arm.runtime.signature for arm in arms])
+    inputs, outputs = _joint_signature(endpoint.name, [runtimes[variant.package].signature for variant in live])
+    binder = Binder(inputs, key=endpoint.key, time=endpoint.time)
+    arms = tuple(_arm(endpoint.name, variant, runtimes[variant.package], binder) for variant in live)
     return CompiledEndpoint(
         source=endpoint,
         endpoint=routed,
         arms=arms,
         only=arms[0] if len(arms) == 1 else None,
-        binder=Binder(inputs, key=endpoint.key, time=endpoint.time),
+        binder=binder,
         outputs=outputs,
         output_openings=tuple(output_opening(spec) for spec in outputs),
         mixed_opening=b'{"model_name":%b,"id":"' % orjson.dumps(endpoint.name),
@@ -110,13 +125,24 @@ def _pin(compiled: CompiledEndpoint, arm: Arm) -> CompiledEndpoint:
     return compile_endpoint(endpoint, {arm.variant.package: arm.runtime})
 
 
-def _arm(endpoint: str, variant: Variant, runtime: OnnxRuntime) -> Arm:
+def _arm(endpoint: str, variant: Variant, runtime: OnnxRuntime, binder: Binder) -> Arm:
     return Arm(
         variant=variant,
         runtime=runtime,
         input_names=frozenset(spec.name for spec in runtime.signature.inputs),
+        columns=None if runtime.blocks == binder.blocks else _columns(runtime.blocks, binder.blocks),
         opening=b'{"model_name":%b,"model_version":"%d","id":"' % (orjson.dumps(endpoint), variant.version),
         parameters=b'","parameters":{"variant":%b},"outputs":[' % orjson.dumps(variant.name),
+    )
+
+
+def _columns(wanted: Sequence[Block], held: Sequence[Block]) -> tuple[Columns, ...]:
+    places: dict[str, tuple[str, int | None]] = {}
+    for block in held:
+        for column, spec in enumerate(block.specs):
+            places[spec.name] = (block.name, column if len(block.specs) > 1 else None)
+    return tuple(
+        Columns(block.name, tuple(places[spec.name] for spec in block.specs), block.row_shape) for block in wanted
     )
 
 

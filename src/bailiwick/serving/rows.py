@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
-from bailiwick.endpoints.log import OUTCOME_SCHEMA, PREDICTION_SCHEMA, input_column, output_column
+from bailiwick.endpoints.log import input_column, outcome_schema, output_column, prediction_schema
 from bailiwick.serving.frames import NO_FAILURE, Definition, Outcomes, Prediction
 from bailiwick.serving.protocol import flat_nullable, parse_infer, parse_outcomes
 from bailiwick.serving.tensors import NUMPY_TYPES, TensorSpec
 
 FAILED_DEPENDENCY = 424
 """Status of rows that were not answered because another variant failed on rows of the same request."""
+
+_OK = 200
 
 # Delta has no unsigned and no half-precision types.
 _ARROW_TYPES = {
@@ -35,90 +38,83 @@ _ARROW_TYPES = {
 }
 
 
-@dataclass(slots=True)
 class _Requests:
-    """Requests answered under one definition; lists grow by request, `values` by row."""
+    """Requests answered under one definition: lists by request, lists by row, and bytes that become arrays at once."""
 
-    definition: Definition
-    counts: list[int] = field(default_factory=list)
-    request_ids: list[str] = field(default_factory=list)
-    received: list[int] = field(default_factory=list)
-    latency: list[int] = field(default_factory=list)
-    errors: list[str | None] = field(default_factory=list)
-    prediction_ids: list[str] = field(default_factory=list)
-    units: list[str] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    statuses: list[np.ndarray] = field(default_factory=list)
-    variants: list[np.ndarray] = field(default_factory=list)
-    inputs: dict[str, list[Any]] = field(default_factory=dict)
-    outputs: list[list[np.ndarray]] = field(default_factory=list)
-    answered: list[bool] = field(default_factory=list)
+    def __init__(self, definition: Definition) -> None:
+        self._definition = definition
+        self._counts: list[int] = []
+        self._request_ids: list[str] = []
+        self._received: list[int] = []
+        self._latency: list[int] = []
+        self._statuses: list[int] = []
+        self._failed: list[int] = []
+        self._errors: list[str | None] = []
+        self._prediction_ids: list[str] = []
+        self._units: list[str] = []
+        self._times: list[int] = []
+        self._variants: list[bytes] = []
+        self._inputs: list[list[Any]] = [[] for _ in definition.inputs]
+        self._outputs: list[list[bytes]] = [[] for _ in definition.outputs]
 
     def add(self, read: Prediction) -> None:
-        rows = len(read.variants)
-        endpoint = self.definition.endpoint
+        rows, endpoint = read.rows, self._definition.endpoint
         sent = {tensor.name: tensor.data for tensor in parse_infer(read.body).inputs}
         ids = [f"{read.request_id}:{row}" for row in range(rows)]
         units, times = sent.get(endpoint.key), sent.get(endpoint.time)
-        self.counts.append(rows)
-        self.request_ids.append(read.request_id)
-        self.received.append(read.received)
-        self.latency.append(read.latency_us)
-        self.errors.append(read.error or None)
-        self.prediction_ids.extend(ids)
-        self.units.extend(flat_nullable(units) if units else ids)
-        self.times.extend(flat_nullable(times) if times else [read.received] * rows)
-        self.statuses.append(_statuses(read))
-        self.variants.append(read.variants)
-        self._add_tensors(read, sent, rows)
-
-    def _add_tensors(self, read: Prediction, sent: dict[str, list[Any] | None], rows: int) -> None:
-        for spec in self.definition.inputs:
+        self._counts.append(rows)
+        self._request_ids.append(read.request_id)
+        self._received.append(read.received)
+        self._latency.append(read.latency_us)
+        self._statuses.append(read.status)
+        self._failed.append(read.failed)
+        self._errors.append(read.error or None)
+        self._prediction_ids += ids
+        self._units += flat_nullable(units) if units else ids
+        self._times += flat_nullable(times) if times else [read.received] * rows
+        self._variants.append(read.variants)
+        for spec, values in zip(self._definition.inputs, self._inputs, strict=True):
             data = sent.get(spec.name)
-            values = flat_nullable(data) if data else [None] * (rows * spec.width)
-            self.inputs.setdefault(spec.name, []).extend(values)
-        self.answered.append(bool(read.outputs))
-        self.outputs.append(
-            list(read.outputs) or [np.zeros((rows, *spec.tail), spec.dtype) for spec in self.definition.outputs]
-        )
+            values.extend(flat_nullable(data) if data else [None] * (rows * spec.width))
+        for spec, chunks, chunk in zip(
+            self._definition.outputs, self._outputs, read.outputs or repeat(None), strict=False
+        ):
+            chunks.append(_unanswered(spec, rows) if chunk is None else chunk)
 
     def table(self) -> pa.Table:
-        endpoint = self.definition.endpoint
-        total = len(self.prediction_ids)
-        request = np.repeat(np.arange(len(self.counts)), self.counts)
-        variant = np.concatenate(self.variants)
-        columns = {
-            "prediction_id": self.prediction_ids,
-            "request_id": pa.array(self.request_ids).take(pa.array(request)),
-            "row": np.concatenate([np.arange(count, dtype=np.int32) for count in self.counts]),
-            "endpoint": pa.repeat(endpoint.name, total),
-            "epoch": np.full(total, endpoint.epoch, np.int32),
-            "variant": pa.array([chosen.name for chosen in endpoint.variants]).take(pa.array(variant)),
-            "model": pa.array([chosen.model for chosen in endpoint.variants]).take(pa.array(variant)),
-            "version": np.array([chosen.version for chosen in endpoint.variants], np.int32)[variant],
-            "unit": self.units,
-            "time": self.times,
-            "received": np.array(self.received, np.int64)[request],
-            "latency_us": np.array(self.latency, np.int32)[request],
-            "status": np.concatenate(self.statuses),
-            "error": pa.array(self.errors, pa.string()).take(pa.array(request)),
-        }
-        table = pa.table(
-            [
-                pa.array(columns[item.name], item.type)
-                if not isinstance(columns[item.name], pa.Array)
-                else columns[item.name]
-                for item in PREDICTION_SCHEMA
-            ],
-            schema=PREDICTION_SCHEMA,
-        )
-        for spec in self.definition.inputs:
-            table = table.append_column(input_column(spec.name), _input_array(self.inputs[spec.name], spec))
-        answered = np.repeat(self.answered, self.counts)
-        for place, spec in enumerate(self.definition.outputs):
-            values = np.concatenate([outputs[place] for outputs in self.outputs])
-            table = table.append_column(output_column(spec.name), _output_array(values, answered, spec))
+        request = np.repeat(np.arange(len(self._counts)), self._counts)
+        variants = np.frombuffer(b"".join(self._variants), np.uint8)
+        status = np.array(self._statuses, np.int16)[request]
+        failed = np.array(self._failed, np.uint8)[request]
+        blamed = np.where((failed != NO_FAILURE) & (variants != failed), np.int16(FAILED_DEPENDENCY), status)
+        table = self._identity(request, variants, blamed)
+        for spec, values in zip(self._definition.inputs, self._inputs, strict=True):
+            table = table.append_column(input_column(spec.name), _input_array(values, spec))
+        for spec, chunks in zip(self._definition.outputs, self._outputs, strict=True):
+            table = table.append_column(output_column(spec.name), _output_array(chunks, status == _OK, spec))
         return table
+
+    def _identity(self, request: np.ndarray, variants: np.ndarray, status: np.ndarray) -> pa.Table:
+        """The columns of prediction_schema(), in its order."""
+        endpoint, total, by_request = self._definition.endpoint, len(request), pa.array(request)
+        by_variant = pa.array(variants)
+        arrays = [
+            pa.array(self._prediction_ids, pa.string()),
+            pa.array(self._request_ids, pa.string()).take(by_request),
+            pa.array(_within(self._counts)),
+            pa.repeat(endpoint.name, total),
+            pa.repeat(pa.scalar(endpoint.epoch, pa.int32()), total),
+            pa.array([variant.name for variant in endpoint.variants]).take(by_variant),
+            pa.array([variant.model for variant in endpoint.variants]).take(by_variant),
+            pa.array([variant.version for variant in endpoint.variants], pa.int32()).take(by_variant),
+            pa.array(self._units, pa.string()),
+            pa.array(self._times, pa.int64()),
+            pa.array(self._received, pa.int64()).take(by_request),
+            pa.array(self._latency, pa.int32()).take(by_request),
+            pa.array(status),
+            pa.array(self._errors, pa.string()).take(by_request),
+        ]
+        return pa.table(arrays, schema=prediction_schema())
 
 
 class PredictionRows:
@@ -130,9 +126,11 @@ class PredictionRows:
 
     def add(self, read: Prediction, definition: Definition) -> None:
         """Take one request's rows. Raises Refused where the body is not what the worker accepted."""
-        part = self._parts.setdefault(definition.reference, _Requests(definition))
+        part = self._parts.get(definition.reference)
+        if part is None:
+            part = self._parts[definition.reference] = _Requests(definition)
         part.add(read)
-        self.count += len(read.variants)
+        self.count += read.rows
 
     def table(self) -> pa.Table:
         """All rows; a column that versions give different types is kept apart as `<column>_<type>`."""
@@ -174,14 +172,15 @@ class OutcomeRows:
     def table(self) -> pa.Table:
         """All rows."""
         arrays = [self._ids, np.array(self._values, np.float64), self._times, self._received]
-        return pa.table([pa.array(values) for values in arrays], schema=OUTCOME_SCHEMA)
+        return pa.table([pa.array(values) for values in arrays], schema=outcome_schema())
 
 
-def _statuses(read: Prediction) -> np.ndarray:
-    statuses = np.full(len(read.variants), read.status, np.int16)
-    if read.failed != NO_FAILURE:
-        statuses[read.variants != read.failed] = FAILED_DEPENDENCY
-    return statuses
+def _within(counts: Sequence[int]) -> np.ndarray:
+    """0, 1, … count - 1 for each count, one after another."""
+    sizes = np.array(counts)
+    starts = np.cumsum(sizes) - sizes
+    within: np.ndarray = np.arange(sizes.sum()) - np.repeat(starts, sizes)
+    return within.astype(np.int32)
 
 
 def _input_array(values: Sequence[Any], spec: TensorSpec) -> pa.Array:
@@ -194,9 +193,20 @@ def _input_array(values: Sequence[Any], spec: TensorSpec) -> pa.Array:
     return _shaped(flat, spec)
 
 
-def _output_array(values: np.ndarray, answered: np.ndarray, spec: TensorSpec) -> pa.Array:
-    mask = np.repeat(~answered, spec.width)
-    flat = pa.array(values.ravel(), mask=mask)
+def _unanswered(spec: TensorSpec, rows: int) -> bytes:
+    """Filler for rows without outputs; what is read from it is masked."""
+    if spec.datatype == "BYTES":
+        return msgspec.json.encode([""] * (rows * spec.width))
+    return bytes(rows * spec.width * np.dtype(spec.dtype).itemsize)
+
+
+def _output_array(chunks: Sequence[bytes], answered: np.ndarray, spec: TensorSpec) -> pa.Array:
+    values: Any
+    if spec.datatype == "BYTES":
+        values = np.array([text for chunk in chunks for text in msgspec.json.decode(chunk)], dtype=object)
+    else:
+        values = np.frombuffer(b"".join(chunks), spec.dtype)
+    flat = pa.array(values, mask=np.repeat(~answered, spec.width))
     return _shaped(flat.cast(_ARROW_TYPES[spec.datatype]), spec)
 
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
+from google.protobuf.message import DecodeError
 
 from bailiwick.core.errors import BailiwickError, InvalidInput
-from bailiwick.serving.tensors import Signature, TensorSpec, parse_signature
+from bailiwick.serving.packing import blocks_of, pack_inputs
+from bailiwick.serving.tensors import Signature, parse_signature
 
 WARM_UP_ROWS = (1, 1, 64)
 
@@ -26,21 +29,19 @@ class OnnxRuntime:
     """One loaded package. `run` may be called from any thread; scaling out is by processes, so a session uses one core."""
 
     def __init__(self, package: Path) -> None:
-        self.session = _open(package)
-        metadata = self.session.get_modelmeta().custom_metadata_map
-        if "bailiwick.signature" not in metadata:
-            raise InvalidInput(
-                f"{package.name} has no bailiwick.signature in its metadata.", hint="Packages are made by training."
-            )
-        self.signature: Signature = parse_signature(metadata["bailiwick.signature"])
+        model = _read(package)
+        metadata = {item.key: item.value for item in model.metadata_props}
+        self.signature = _signature(model, metadata, package.name)
         self.features = metadata.get("bailiwick.features", "")
-        self._check_names(package)
+        self.blocks = blocks_of(self.signature.inputs)
+        pack_inputs(model, self.blocks)
+        self.session = _open(model.SerializeToString(), package.name)
         self._output_names = [spec.name for spec in self.signature.outputs]
         # The public `run` re-checks names and copies lists on every call: a third of a one-row prediction.
         self._run = getattr(self.session, "_sess", self.session).run
 
     def run(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
-        """Outputs in the order of the signature. Raises ModelFailed."""
+        """Outputs in the order of the signature, for one array for each of `blocks`. Raises ModelFailed."""
         try:
             return self._run(self._output_names, feed, None)  # type: ignore[no-any-return]
         except Exception as error:  # ONNX Runtime's errors have no common class but this
@@ -49,19 +50,31 @@ class OnnxRuntime:
     def warm_up(self) -> None:
         """Run rows of zeros and empty texts, and check what comes back. Raises InvalidInput, ModelFailed."""
         for rows in WARM_UP_ROWS:
-            outputs = self.run({spec.name: _blank(spec, rows) for spec in self.signature.inputs})
+            outputs = self.run({block.name: block.blank(rows) for block in self.blocks})
             for spec, output in zip(self.signature.outputs, outputs, strict=True):
                 if tuple(output.shape) != (rows, *spec.tail):
                     raise InvalidInput(f"Output {spec.name} has shape {list(output.shape)} for {rows} rows.")
 
-    def _check_names(self, package: Path) -> None:
-        declared = {spec.name for spec in self.signature.inputs}, {spec.name for spec in self.signature.outputs}
-        held = {node.name for node in self.session.get_inputs()}, {node.name for node in self.session.get_outputs()}
-        if declared[0] != held[0] or not declared[1] <= held[1]:
-            raise InvalidInput(f"{package.name}: bailiwick.signature and the graph name different tensors.")
+
+def _read(package: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load_model_from_string(package.read_bytes())
+    except (DecodeError, ValueError) as error:
+        raise InvalidInput(f"{package.name} is not an ONNX model: {error}.") from error
 
 
-def _open(package: Path) -> ort.InferenceSession:
+def _signature(model: onnx.ModelProto, metadata: Mapping[str, str], name: str) -> Signature:
+    if "bailiwick.signature" not in metadata:
+        raise InvalidInput(f"{name} has no bailiwick.signature in its metadata.", hint="Packages are made by training.")
+    signature = parse_signature(metadata["bailiwick.signature"])
+    constants = {tensor.name for tensor in model.graph.initializer}
+    held = {declared.name for declared in model.graph.input} - constants, {made.name for made in model.graph.output}
+    if {spec.name for spec in signature.inputs} != held[0] or not {spec.name for spec in signature.outputs} <= held[1]:
+        raise InvalidInput(f"{name}: bailiwick.signature and the graph name different tensors.")
+    return signature
+
+
+def _open(model: bytes, name: str) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -69,11 +82,6 @@ def _open(package: Path) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(str(package), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common class but this
-        raise InvalidInput(f"{package.name} is not a model that ONNX Runtime can load: {error}.") from error
-
-
-def _blank(spec: TensorSpec, rows: int) -> np.ndarray:
-    shape = (rows, *spec.tail)
-    return np.full(shape, "", dtype=object) if spec.datatype == "BYTES" else np.zeros(shape, dtype=spec.dtype)
+        raise InvalidInput(f"{name} is not a model that ONNX Runtime can load: {error}.") from error

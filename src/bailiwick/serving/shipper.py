@@ -26,7 +26,7 @@ from bailiwick.serving.rows import OutcomeRows, PredictionRows
 from bailiwick.serving.spool import is_alive, segments, streams
 from bailiwick.store import faults
 
-CHUNK_BYTES = 32 << 20
+CHUNK_BYTES = 16 << 20
 """Spool bytes read and committed at a time: bounds memory, and Delta gets few large files instead of many small ones."""
 
 _log = logging.getLogger(__name__)

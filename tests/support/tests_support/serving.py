@@ -62,9 +62,12 @@ def package_bytes(version: int, *, extra: bool = False) -> bytes:
 
 
 def signed(model: onnx.ModelProto, names: list[str]) -> bytes:
-    datatypes = {"carrier": "BYTES"}
+    """The model's bytes with a signature of columns: texts where the graph says so, float32 elsewhere."""
+    texts = {item.name for item in model.graph.input if item.type.tensor_type.elem_type == TensorProto.STRING}
     signature = {
-        "inputs": [{"name": name, "datatype": datatypes.get(name, "FP32"), "shape": [-1, 1]} for name in names],
+        "inputs": [
+            {"name": name, "datatype": "BYTES" if name in texts else "FP32", "shape": [-1, 1]} for name in names
+        ],
         "outputs": [{"name": "probability", "datatype": "FP32", "shape": [-1]}],
     }
     helper.set_model_props(

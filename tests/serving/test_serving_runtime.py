@@ -1,0 +1,132 @@
+"""Loading packages: what is fed in wide blocks computes the same, and what is no package is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from bailiwick.core.errors import BailiwickError, InvalidInput
+from bailiwick.serving.models import ModelSet
+from bailiwick.serving.runtime import ModelFailed, OnnxRuntime
+from tests_support.serving import package_bytes, signed
+
+NAMES = ["a", "b", "c", "carrier", "day"]
+
+
+def mixed_package(opset: int) -> bytes:
+    """a - b / c + code of (carrier + day), so that no two columns can be swapped unnoticed."""
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in "abc"]
+    inputs += [helper.make_tensor_value_info(name, TensorProto.STRING, [None, 1]) for name in ("carrier", "day")]
+    nodes = []
+    for name, base in (("carrier", 100.0), ("day", 1000.0)):
+        nodes.append(
+            helper.make_node(
+                "LabelEncoder",
+                [name],
+                [f"{name}_code"],
+                domain="ai.onnx.ml",
+                keys_strings=["x", "y"],
+                values_floats=[base, 3 * base],
+            )
+        )
+    nodes += [
+        helper.make_node("Div", ["b", "c"], ["ratio"]),
+        helper.make_node("Sub", ["a", "ratio"], ["numbers"]),
+        helper.make_node("Add", ["carrier_code", "day_code"], ["codes"]),
+        helper.make_node("Add", ["numbers", "codes"], ["sum"]),
+        helper.make_node("Reshape", ["sum", "flat"], ["probability"]),
+    ]
+    output = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [None])
+    graph = helper.make_graph(
+        nodes, "mixed", inputs, [output], [helper.make_tensor("flat", TensorProto.INT64, [1], [-1])]
+    )
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 2)]
+    model = helper.make_model(graph, opset_imports=imports)
+    model.ir_version = 8
+    return signed(model, NAMES)
+
+
+def stored(folder: Path, data: bytes) -> Path:
+    path = folder / "package.onnx"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("opset", [9, 13, 18])
+def test_wide_blocks_compute_what_the_package_computes(tmp_path: Path, opset: int) -> None:
+    data = mixed_package(opset)
+    random = np.random.default_rng(1)
+    columns = {name: random.uniform(1, 9, (50, 1)).astype(np.float32) for name in "abc"}
+    columns |= {name: random.choice(np.array(["x", "y"], dtype=object), (50, 1)) for name in ("carrier", "day")}
+    expected = onnxruntime.InferenceSession(data).run(None, columns)[0]
+    runtime = OnnxRuntime(stored(tmp_path, data))
+    assert [block.name for block in runtime.blocks] == ["bailiwick.FP32", "bailiwick.BYTES"]
+    feed = {block.name: np.hstack([columns[spec.name] for spec in block.specs]) for block in runtime.blocks}
+    np.testing.assert_array_equal(runtime.run(feed)[0], expected)
+    runtime.warm_up()
+
+
+def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
+    runtime = OnnxRuntime(stored(tmp_path, package_bytes(1)))
+    with pytest.raises(ModelFailed, match="The model failed"):
+        runtime.run({"x": np.full((1, 1), -1, np.float32), "carrier": np.full((1, 1), "AA", object)})
+
+
+def changed(**metadata: str | None) -> bytes:
+    model = onnx.load_model_from_string(package_bytes(1))
+    properties = {item.key: item.value for item in model.metadata_props} | metadata
+    helper.set_model_props(model, {key: value for key, value in properties.items() if value is not None})
+    return model.SerializeToString()
+
+
+def signature(inputs: str, outputs: str = '{"name":"probability","datatype":"FP32","shape":[-1]}') -> str:
+    return f'{{"inputs":[{inputs}],"outputs":[{outputs}]}}'
+
+
+X = '{"name":"x","datatype":"FP32","shape":[-1,1]}'
+CARRIER = '{"name":"carrier","datatype":"BYTES","shape":[-1,1]}'
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"no model", "not an ONNX model"),
+        (changed(**{"bailiwick.signature": None}), "no bailiwick.signature"),
+        (changed(**{"bailiwick.signature": "{"}), "cannot be read"),
+        (changed(**{"bailiwick.signature": signature(X)}), "name different tensors"),
+        (changed(**{"bailiwick.signature": signature(X + "," + CARRIER.replace("BYTES", "TEXT"))}), "BYTES"),
+        (changed(**{"bailiwick.signature": signature(X + "," + CARRIER.replace("-1", "2"))}), "must be"),
+        (changed(**{"bailiwick.signature": signature(X + "," + CARRIER.replace("BYTES", "FP32"))}), "LabelEncoder"),
+        (
+            changed(
+                **{
+                    "bailiwick.signature": signature(
+                        X + "," + CARRIER, '{"name":"probability","datatype":"FP32","shape":[-1,2]}'
+                    )
+                }
+            ),
+            "has shape",
+        ),
+    ],
+)
+def test_what_is_no_package_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    models = ModelSet(lambda _: stored(tmp_path, data))
+    with pytest.raises(BailiwickError, match=message):
+        models.load("digest")
+    assert models.loaded == {}
+
+
+def test_packages_are_loaded_once_and_dropped_when_unused(tmp_path: Path) -> None:
+    models = ModelSet(lambda digest: stored(tmp_path, package_bytes(int(digest))))
+    first = models.load("1")
+    assert models.load("1") is first
+    models.load("2")
+    models.keep(["2"])
+    assert list(models.loaded) == ["2"]
+    with pytest.raises(InvalidInput):
+        ModelSet(lambda _: stored(tmp_path, b"")).load("3")

@@ -1,0 +1,404 @@
+"""A whole worker over real sockets: HTTP as clients speak it, swaps under load, drains, and a control plane that is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bailiwick.core.settings import Settings
+from bailiwick.endpoints.model import Endpoint, RouteTable, Variant
+from bailiwick.serving.follower import RouteCache
+from bailiwick.serving.worker import serve_worker
+from tests_support.serving import package_bytes
+
+PATH = "/v2/models/late/infer"
+
+
+class Control:
+    """A control plane of one file: a route table to wait for, and blobs."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.table = RouteTable(1, 0, ())
+        self.changed = threading.Condition()
+        self.tokens: set[str | None] = set()
+        self.failing: set[str] = set()
+        control = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                control.tokens.add(self.headers.get("Authorization"))
+                if self.path.startswith("/api/v1/blobs/"):
+                    data = control.blobs.get(self.path.rpartition("/")[2])
+                    failing = self.path.rpartition("/")[2] in control.failing
+                    self._send(503 if failing else 200 if data is not None else 404, data or b"no such blob")
+                else:
+                    table = control.wait(int(self.path.partition("after=")[2].partition("&")[0] or -1))
+                    self._send(200 if table else 204, msgspec.json.encode(table) if table else b"")
+
+            def _send(self, status: int, data: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                with contextlib.suppress(ConnectionError):
+                    self.end_headers()
+                    self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_port
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+
+    def wait(self, after: int) -> RouteTable | None:
+        with self.changed:
+            self.changed.wait_for(lambda: self.table.revision != after, timeout=1)
+            return self.table if self.table.revision != after else None
+
+    def variant(self, version: int, weight: int = 10_000, data: bytes | None = None) -> Variant:
+        data = package_bytes(version) if data is None else data
+        digest = hashlib.sha256(data).hexdigest()
+        self.blobs[digest] = data
+        return Variant(f"v{version}", "late", version, digest, weight)
+
+    def route(self, *variants: Variant) -> None:
+        with self.changed:
+            revision = self.table.revision + 1
+            self.table = RouteTable(1, revision, (Endpoint("late", "salt", revision, variants, "tail", "at"),))
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Worker:
+    """`serve_worker` in a process of its own."""
+
+    def __init__(self, home: Path, control_port: int, **options: Any) -> None:
+        self.home = home
+        self.port = options.pop("port", None) or free_port()
+        settings = Settings(home=home, inference_port=self.port, control_port=control_port, **options)
+        self.process = multiprocessing.get_context("spawn").Process(target=serve_worker, args=(settings, 0))
+        self.process.start()
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+
+    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        connection = self.connect()
+        try:
+            connection.request(method, path, body if isinstance(body, bytes | None) else json.dumps(body))
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def raw(self, data: bytes, *, pieces: int = 1) -> bytes:
+        """Everything the server says to these bytes before it closes or falls silent for half a second."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=0.5) as client:
+            step = -(-len(data) // pieces)
+            for start in range(0, len(data), step):
+                client.sendall(data[start : start + step])
+                time.sleep(0.01 if pieces > 1 else 0)
+            said = b""
+            try:
+                while chunk := client.recv(65536):
+                    said += chunk
+            except TimeoutError:
+                pass
+            return said
+
+    def wait_for(self, version: int) -> None:
+        """Until the health says this revision is in force."""
+        for _ in range(500):
+            try:
+                if self.call("GET", "/v2/health/ready")[1].get("revision", 0) >= version:
+                    return
+            except OSError:
+                pass
+            assert self.process.is_alive()
+            time.sleep(0.02)
+        raise AssertionError("the worker did not become ready")
+
+    def stop(self) -> None:
+        if self.process.is_alive():
+            os.kill(self.process.pid or 0, signal.SIGTERM)
+        self.process.join(20)
+        assert not self.process.is_alive()
+
+
+@pytest.fixture
+def control() -> Iterator[Control]:
+    made = Control()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def worker(control: Control, tmp_path: Path) -> Iterator[Worker]:
+    control.route(control.variant(1))
+    made = Worker(tmp_path, control.port, token="secret", max_body_bytes=20_000)
+    made.wait_for(1)
+    yield made
+    made.stop()
+
+
+def request(x: float = 1, rows: int = 1) -> dict:
+    return {
+        "inputs": [
+            {"name": "x", "datatype": "FP32", "shape": [rows, 1], "data": [x] * rows},
+            {"name": "carrier", "datatype": "BYTES", "shape": [rows, 1], "data": ["AA"] * rows},
+        ]
+    }
+
+
+def post(body: bytes, *headers: str, version: str = "1.1") -> bytes:
+    head = [f"POST {PATH} HTTP/{version}", "Host: x", *headers]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+BODY = json.dumps(request()).encode()
+SIZED = f"Content-Length: {len(BODY)}"
+
+
+def test_http_as_clients_speak_it(worker: Worker, control: Control) -> None:
+    assert control.tokens == {"Bearer secret"}
+    one = worker.raw(post(BODY, SIZED))
+    assert one.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
+    assert b'"data":[1011.0]' in one
+    assert worker.raw(post(BODY, SIZED), pieces=7).endswith(b'"data":[1011.0]}]}')
+    assert worker.raw(post(BODY, SIZED) * 3).count(b'"data":[1011.0]') == 3
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:10], BODY[10:])) + b"0\r\n\r\n"
+    assert b"1011.0" in worker.raw(post(chunks, "Transfer-Encoding: chunked"))
+    assert b"\r\nconnection: close\r\n" in worker.raw(post(BODY, SIZED, "Connection: close"))
+    assert b"\r\nconnection: close\r\n" in worker.raw(post(BODY, SIZED, version="1.0"))
+    assert worker.raw(post(BODY, SIZED, "Expect: 100-continue")).startswith(
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200"
+    )
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
+    assert b"1011.0" in worker.raw(post(BODY, SIZED, *offer))
+    assert worker.raw(post(BODY, SIZED, *offer) + post(BODY, SIZED), pieces=5).count(b"1011.0") == 2
+    assert worker.raw(b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 405 ")
+    head = worker.raw(b"HEAD /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert head.endswith(b"\r\n\r\n")
+    assert b"content-length: 0" not in head
+    query = worker.raw(b"GET http://x/v2/models/l%61te/ready?a=b HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert query.endswith(b'{"name":"late","ready":true}')
+    metrics = worker.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert b"bailiwick_route_revision" in metrics
+
+
+def test_bad_http_is_refused_in_words(worker: Worker) -> None:
+    garbage = worker.raw(b"\x16\x03\x01\x02\x00 this is TLS\r\n\r\n")
+    assert garbage.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b'{"error":"This is not HTTP/1.1' in garbage
+    declared = worker.raw(post(b"x", "Content-Length: 20001"))
+    assert declared.startswith(b"HTTP/1.1 413 ")
+    assert b'{"error":"The body is larger than 20000 bytes."}' in declared
+    chunks = b"4000\r\n" + b"x" * 0x4000 + b"\r\n" + b"4000\r\n" + b"x" * 0x4000 + b"\r\n0\r\n\r\n"
+    assert worker.raw(post(chunks, "Transfer-Encoding: chunked")).startswith(b"HTTP/1.1 413 ")
+    assert worker.raw(post(b"", "X: " + "y" * 70_000)).startswith(b"HTTP/1.1 431 ")
+    assert worker.raw(post(b"", *["X: y"] * 40_000)).startswith(b"HTTP/1.1 431 ")
+    assert worker.call("POST", PATH, request())[0] == 200
+
+
+class Load(threading.Thread):
+    """One keep-alive client that never pauses; every answer is (status, version said, version computed)."""
+
+    def __init__(self, worker: Worker, rows: int) -> None:
+        super().__init__(daemon=True)
+        self.worker, self.rows = worker, rows
+        self.stopping = threading.Event()
+        self.answers: list[tuple[int, int, float]] = []
+        self.errors: list[str] = []
+
+    def run(self) -> None:
+        connection = self.worker.connect()
+        body = json.dumps(request(1, self.rows))
+        while not self.stopping.is_set():
+            try:
+                connection.request("POST", PATH, body)
+                answer = connection.getresponse()
+                data = json.loads(answer.read())
+            except (OSError, http.client.HTTPException) as error:
+                self.errors.append(repr(error))
+                return
+            if answer.status != 200:
+                self.errors.append(str(data))
+                continue
+            values = set(data["outputs"][0]["data"])
+            said = int(data["model_version"])
+            self.answers.append((answer.status, said, (values.pop() - 11) / 1000 if len(values) == 1 else -1))
+        connection.close()
+
+
+def test_a_hundred_swaps_under_load_fail_no_request_and_name_the_right_version(
+    worker: Worker, control: Control
+) -> None:
+    clients = [Load(worker, rows) for rows in (1, 1, 7)]
+    for client in clients:
+        client.start()
+    for swap in range(2, 102):
+        control.route(control.variant(swap))
+        worker.wait_for(swap)
+    for client in clients:
+        client.stopping.set()
+    for client in clients:
+        client.join(20)
+        assert client.errors == []
+        assert all(said == computed for _, said, computed in client.answers)
+    seen = {said for client in clients for _, said, _ in client.answers}
+    assert len(seen) > 50
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"this is no model", "ONNX"),
+        (package_bytes(2)[:-300], "ONNX"),
+        (None, "does not have it"),
+    ],
+)
+def test_a_version_that_cannot_be_loaded_never_gets_traffic(
+    worker: Worker, control: Control, data: bytes | None, message: str
+) -> None:
+    bad = control.variant(2, data=data or b"missing")
+    if data is None:
+        control.blobs.pop(bad.package)
+    control.route(bad)
+    for _ in range(200):
+        health = worker.call("GET", "/v2/health/ready")[1]
+        if health["failures"]:
+            break
+        time.sleep(0.02)
+    assert message in health["failures"]["late"]
+    assert worker.call("POST", PATH, request())[1]["model_version"] == "1"
+    control.route(control.variant(3))
+    worker.wait_for(3)
+    assert worker.call("POST", PATH, request())[1]["model_version"] == "3"
+    assert worker.call("GET", "/v2/health/ready")[1]["failures"] == {}
+
+
+def test_a_package_that_cannot_be_fetched_for_now_is_fetched_later(worker: Worker, control: Control) -> None:
+    variant = control.variant(2)
+    control.failing.add(variant.package)
+    control.route(variant)
+    time.sleep(0.3)
+    assert worker.call("POST", PATH, request())[1]["model_version"] == "1"
+    control.failing.clear()
+    for _ in range(100):
+        if worker.call("POST", PATH, request())[1]["model_version"] == "2":
+            break
+        time.sleep(0.05)
+    assert worker.call("GET", "/v2/health/ready")[1]["failures"] == {}
+
+
+def test_a_worker_without_endpoints_is_ready(control: Control, tmp_path: Path) -> None:
+    worker = Worker(tmp_path, control.port)
+    worker.wait_for(0)
+    assert worker.call("GET", "/v2/health/ready")[0] == 200
+    worker.stop()
+
+
+def test_packages_that_no_table_needs_go_after_a_while(tmp_path: Path) -> None:
+    cache = RouteCache(tmp_path)
+    old, new, used = (cache.package(letter * 64) for letter in "abc")
+    old.parent.mkdir()
+    for path in (old, new, used):
+        path.write_bytes(b"x")
+    for path in (old, used):
+        os.utime(path, (1, 1))
+    table = RouteTable(1, 1, (Endpoint("late", "s", 1, (Variant("v1", "m", 1, "c" * 64, 10_000),)),))
+    cache.save(table)
+    assert cache.load() == table
+    assert [path.exists() for path in (old, new, used)] == [False, True, True]
+
+
+def test_it_serves_while_control_is_down_and_after_a_restart(control: Control, tmp_path: Path) -> None:
+    control.route(control.variant(1))
+    worker = Worker(tmp_path, control.port)
+    worker.wait_for(1)
+    control.close()
+    assert worker.call("POST", PATH, request())[0] == 200
+    worker.stop()
+    again = Worker(tmp_path, control.port)
+    again.wait_for(1)
+    assert again.call("POST", PATH, request())[1]["model_version"] == "1"
+    again.stop()
+    control.server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    control.thread = threading.Thread(target=control.server.serve_forever, args=(0.02,), daemon=True)
+    control.thread.start()
+
+
+def test_a_stopping_worker_answers_and_says_close(worker: Worker) -> None:
+    connection = worker.connect()
+    connection.request("POST", PATH, BODY)
+    assert connection.getresponse().read()
+    os.kill(worker.process.pid or 0, signal.SIGTERM)
+    time.sleep(0.2)
+    connection.request("POST", PATH, BODY)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert answer.getheader("connection") == "close"
+    answer.read()
+    began = time.monotonic()
+    worker.process.join(10)
+    assert worker.process.exitcode == 0
+    assert time.monotonic() - began < 4
+
+
+def test_a_worker_is_replaced_without_a_failed_request(control: Control, tmp_path: Path) -> None:
+    control.route(control.variant(1))
+    first = Worker(tmp_path, control.port)
+    first.wait_for(1)
+    failures, answered = [], 0
+    stopping = threading.Event()
+
+    def client() -> None:
+        nonlocal answered
+        connection = first.connect()
+        while not stopping.is_set():
+            connection.request("POST", PATH, BODY)
+            answer = connection.getresponse()
+            if answer.status != 200:
+                failures.append(answer.read())
+            answer.read()
+            answered += 1
+        connection.close()
+
+    thread = threading.Thread(target=client, daemon=True)
+    thread.start()
+    second = Worker(tmp_path, control.port, port=first.port)
+    time.sleep(2)
+    first.stop()
+    before = answered
+    time.sleep(0.3)
+    stopping.set()
+    thread.join(10)
+    second.stop()
+    assert failures == []
+    assert answered > before > 0
