@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from bailiwick.endpoints.assignment import choose
 from tests_support.serving import Serving
 
-Body = dict
+Body = dict[str, Any]
 
 
 def body(xs: list[object], carriers: list[object] | None = None, **more: object) -> Body:
@@ -30,7 +32,8 @@ def tensor(name: str, datatype: str, data: object, shape: object) -> Body:
 
 
 def data(answer: Body) -> list[float]:
-    return answer["outputs"][0]["data"]
+    values: list[float] = answer["outputs"][0]["data"]
+    return values
 
 
 @pytest.fixture

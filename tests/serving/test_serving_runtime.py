@@ -81,7 +81,7 @@ def changed(**metadata: str | None) -> bytes:
     model = onnx.load_model_from_string(package_bytes(1))
     properties = {item.key: item.value for item in model.metadata_props} | metadata
     helper.set_model_props(model, {key: value for key, value in properties.items() if value is not None})
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def signature(inputs: str, outputs: str = '{"name":"probability","datatype":"FP32","shape":[-1]}') -> str:

@@ -167,7 +167,7 @@ def worker(control: Control, tmp_path: Path) -> Iterator[Worker]:
     made.stop()
 
 
-def request(x: float = 1, rows: int = 1) -> dict:
+def request(x: float = 1, rows: int = 1) -> dict[str, Any]:
     return {
         "inputs": [
             {"name": "x", "datatype": "FP32", "shape": [rows, 1], "data": [x] * rows},

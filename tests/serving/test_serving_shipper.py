@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from tests_support.serving import Serving
 EVENT = 1_700_000_000_000
 
 
-def body(rows: int, request_id: str, first: float = 0.0) -> dict:
+def body(rows: int, request_id: str, first: float = 0.0) -> dict[str, Any]:
     return {
         "id": request_id,
         "inputs": [

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_a_full_spool_refuses_and_recovers_when_segments_are_shipped(tmp_path: P
     writer.close()
 
 
-def test_a_request_over_a_full_spool_is_503_and_not_answered(new_serving: type[Serving]) -> None:
+def test_a_request_over_a_full_spool_is_503_and_not_answered(new_serving: Callable[..., Serving]) -> None:
     serving = new_serving(spool_bytes=3000)
     serving.route(serving.variant(1))
     sent = {

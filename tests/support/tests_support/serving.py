@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import onnx
@@ -73,7 +74,7 @@ def signed(model: onnx.ModelProto, names: list[str]) -> bytes:
     helper.set_model_props(
         model, {"bailiwick.format": "1", "bailiwick.signature": msgspec.json.encode(signature).decode()}
     )
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 class Serving:
@@ -105,11 +106,11 @@ class Serving:
         self.follower.install(RouteTable(1, self.revision, (endpoint,)))
         return endpoint
 
-    def call(self, method: str, path: str, body: object = b"", **headers: str) -> tuple[int, dict]:
+    def call(self, method: str, path: str, body: object = b"", **headers: str) -> tuple[int, dict[str, Any]]:
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
         sent = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
         answer = self.handler.handle(method, path, sent, data)
         return answer.status, msgspec.json.decode(answer.body)
 
-    def infer(self, body: object, path: str = "/v2/models/late/infer") -> tuple[int, dict]:
+    def infer(self, body: object, path: str = "/v2/models/late/infer") -> tuple[int, dict[str, Any]]:
         return self.call("POST", path, body)
