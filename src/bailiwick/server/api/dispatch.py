@@ -17,7 +17,7 @@ from starlette.responses import Response
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import BailiwickError, InvalidInput, Unauthenticated
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.server.answers import failure
+from bailiwick.server.api.errors import detail_of, error_response, status_of
 from bailiwick.server.api.route import NOTHING, Call, Nothing, Route
 from bailiwick.server.auth import Authenticator
 from bailiwick.server.metrics import HttpMetrics
@@ -45,7 +45,7 @@ class Dispatcher:
             try:
                 response = await self._answer(route, request)
             except BailiwickError as error:
-                response = failure(request.scope, error)
+                response = error_response(status_of(error), detail_of(error))
             self._metrics.observe(route.method, route.path, response.status_code, time.perf_counter() - begun)
             return response
 

@@ -38,7 +38,7 @@ PAGES = (
     Page("/monitor", "monitors.html", monitor.listing, "/monitor", refresh=10),
     Page("/monitor/{endpoint}", "monitor.html", monitor.endpoint, "/monitor", refresh=10),
     Page("/rollouts", "rollouts.html", rollouts.listing, "/rollouts", refresh=10),
-    Page("/rollouts/{rollout}", "rollout.html", rollouts.rollout, "/rollouts", refresh=5),
+    Page("/rollouts/{rollout}", "rollout.html", rollouts.rollout, "/rollouts", refresh=15),
     Page("/models", "models.html", models.listing, "/models"),
     Page("/models/{model}", "model.html", models.model, "/models"),
     Page("/models/{model}/versions/{number}", "version.html", models.version, "/models"),

@@ -18,6 +18,10 @@
     });
   }
 
+  // On a narrow screen the navigation is a strip that scrolls: show the item that is lit.
+  const lit = document.querySelector(".nav [aria-current]");
+  if (lit) lit.parentElement.scrollLeft = lit.offsetLeft - 16;
+
   // <main data-refresh="10"> asks for the page again and replaces each [data-live] part that changed, but never one that
   // someone is using: a focused field, an open <details> or a text selection stays as it is.
   const main = document.querySelector("main[data-refresh]");

@@ -18,6 +18,7 @@ from bailiwick.server.ui.charts import Edge, Node, Series
 from bailiwick.server.ui.page import Context, Visit
 
 HEADLINE = ("roc_auc", "log_loss", "accuracy", "calibration_error")
+LISTED_METRICS = 3
 _LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
 
 
@@ -28,7 +29,7 @@ def listing(visit: Visit) -> Context:
     for found in registry.models(workspace):
         versions = registry.versions(workspace, found.name)
         rows.append((found, versions[0] if versions else None))
-    return {"models": rows, "headline": _headline([newest for _, newest in rows if newest])}
+    return {"models": rows, "headline": _headline([newest for _, newest in rows if newest])[:LISTED_METRICS]}
 
 
 def model(visit: Visit) -> Context:

@@ -9,22 +9,39 @@ from bailiwick.server.ui.page import Context, Visit
 from bailiwick.tracking.model import MetricPoint, Run
 
 PAGE = 50
+READ_AT_ONCE = 200
+MAX_READS = 10
 CURVES = 8
 SHOWN_METRICS = 4
 _FIRST = ("roc_auc", "log_loss", "accuracy", "calibration_error", "brier")
 
 
 def listing(visit: Visit) -> Context:
-    """One page of runs of all experiments or of one."""
+    """One page of runs of all experiments or of one, without the trials they are made of."""
     experiment = visit.query.get("experiment") or None
-    found = visit.platform.tracking.runs(visit.workspace, experiment, PAGE, after=visit.query.get("after", ""))
+    found, onward = _page(visit, experiment, visit.query.get("after", ""))
     return {
         "runs": found,
         "experiment": experiment,
         "experiments": visit.platform.tracking.experiments(visit.workspace),
         "metric_names": _most_common(found),
-        "next": found[-1].id if len(found) == PAGE else "",
+        "next": onward,
     }
+
+
+def _page(visit: Visit, experiment: str | None, after: str) -> tuple[list[Run], str]:
+    """Runs that are no part of another, and where the next page begins; parts are shown with the run they belong to."""
+    found: list[Run] = []
+    for _ in range(MAX_READS):
+        read = visit.platform.tracking.runs(visit.workspace, experiment, READ_AT_ONCE, after=after)
+        for run in read:
+            after = run.id
+            found += [run] if run.parent is None else []
+            if len(found) == PAGE:
+                return found, after
+        if len(read) < READ_AT_ONCE:
+            return found, ""
+    return found, after
 
 
 def run(visit: Visit) -> Context:
