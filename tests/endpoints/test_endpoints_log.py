@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import uuid_utils
 
-from bailiwick.endpoints.log import OUTCOME_SCHEMA, PREDICTION_SCHEMA, PredictionLog, predictions_table
+from bailiwick.endpoints.log import PredictionLog, outcome_schema, prediction_schema, predictions_table
 from bailiwick.store.delta import DeltaTables
 
 
@@ -38,17 +38,17 @@ def predictions(ids: list[str], times: list[int], **columns: object) -> pa.Table
         "out_probability": pa.array([0.5] * count, pa.float32()),
     }
     values.update(columns)
-    fields = {field.name: field.type for field in PREDICTION_SCHEMA}
+    fields = {field.name: field.type for field in prediction_schema()}
     return pa.table({name: pa.array(value, fields.get(name)) for name, value in values.items()})
 
 
 def outcomes(ids: list[str], values: list[float], received: list[int] | None = None) -> pa.Table:
     arrays = [ids, values, [1] * len(ids), received or list(range(len(ids)))]
-    return pa.table(arrays, schema=OUTCOME_SCHEMA)
+    return pa.table(arrays, schema=outcome_schema())
 
 
 def test_nothing_logged_reads_as_empty(log: PredictionLog) -> None:
-    assert log.predictions("late", start=0, end=1).schema == PREDICTION_SCHEMA
+    assert log.predictions("late", start=0, end=1).schema == prediction_schema()
     assert log.matured("late", columns=["prediction_id", "out_probability"]).column_names == [
         "prediction_id",
         "out_probability",
@@ -82,7 +82,7 @@ def test_matured_joins_the_first_outcome_of_answered_predictions(log: Prediction
     assert log.matured("late", start=11, columns=["variant"]).to_pylist() == [
         {"variant": "v1", "outcome": 0.0, "outcome_time": 1}
     ]
-    assert log.matured("late", epoch=2).num_rows == 0
+    assert log.matured("late", since_epoch=2).num_rows == 0
 
 
 def test_a_transaction_is_remembered_for_each_table(log: PredictionLog) -> None:

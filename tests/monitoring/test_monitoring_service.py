@@ -12,7 +12,7 @@ from bailiwick.core.actor import Actor
 from bailiwick.core.clock import MILLISECONDS_PER_DAY as DAY
 from bailiwick.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from bailiwick.data.profile import build_profile, to_json
-from bailiwick.endpoints.log import OUTCOME_SCHEMA, PREDICTION_SCHEMA, PredictionLog
+from bailiwick.endpoints.log import PredictionLog, outcome_schema, prediction_schema
 from bailiwick.monitoring.model import AlarmStatus, Kind, MonitorConfig, Window, WindowStatus
 from bailiwick.monitoring.service import MonitorService
 from bailiwick.store.delta import DeltaTables
@@ -64,13 +64,13 @@ class Stage:
             "status": [200] * rows,
             "error": [None] * rows,
         }
-        logged = pa.table(columns, schema=PREDICTION_SCHEMA)
+        logged = pa.table(columns, schema=prediction_schema())
         for name in ("hour", "carrier"):
             logged = logged.append_column(f"in_{name}", features[name])
         self.log.append_predictions("late", logged.append_column("out_probability", features["out_probability"]))
         outcomes = {"prediction_id": ids, "outcome": np.where(missed, ~decided, decided) * 1.0}
         outcomes |= {"time": time + HOUR, "received": time + HOUR}
-        self.log.append_outcomes("late", pa.table(outcomes, schema=OUTCOME_SCHEMA))
+        self.log.append_outcomes("late", pa.table(outcomes, schema=outcome_schema()))
         self.sent += rows
 
     def _features(self, rows: int, shift: float) -> pa.Table:

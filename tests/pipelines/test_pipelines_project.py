@@ -39,20 +39,34 @@ def test_the_flights_example_is_read_with_typed_values() -> None:
     assert (project.data.label.column, project.data.label.positive, project.data.subject) == ("late", 1, "tail_number")
     assert project.folder == FLIGHTS.parent
     assert project.train.entrypoint == "flights:fit"
-    assert project.evaluate.holdout == Holdout(0.2)
-    assert project.monitor.window_ms == 86_400_000
+    assert project.evaluate.holdout == Holdout(length_ms=7 * 86_400_000)
+    assert project.monitor.window_ms == 7 * 86_400_000
     assert project.monitor.drift.false_alarms == Budget(1, 90 * 86_400_000)
     assert project.monitor.performance.outcome_delay_ms == 6 * 3_600_000
     assert project.retrain is not None
-    assert project.retrain.on == ("alarm", "cron 0 3 * * 1")
-    assert project.retrain.crons == ("0 3 * * 1",)
-    assert project.retrain.window_ms == 60 * 86_400_000
+    assert project.retrain.on == ("alarm",)
+    assert project.retrain.tune is False
+    assert project.retrain.window_ms == 365 * 86_400_000
     assert project.deploy.strategy.canary is not None
     assert list(project.deploy.strategy.canary.ramp) == [5, 25, 50, 100]
     assert project.govern.approvals["production"].evidence == ("gates", "card")
     assert project.govern.retention.predictions_ms == 180 * 86_400_000
     assert "late" not in project.features
-    assert project.features["minute_of_day"] == {"scale": "standard"}
+    assert project.features["carrier"] == {"category": {"min_count": 50}}
+
+
+@pytest.mark.parametrize(
+    ("text", "holdout"),
+    [
+        ("newest 20%", Holdout(fraction=0.2)),
+        ("newest 7d", Holdout(length_ms=604_800_000)),
+        ("newest 12h", Holdout(length_ms=43_200_000)),
+    ],
+)
+def test_a_holdout_is_a_share_or_a_length_of_time(text: str, holdout: Holdout) -> None:
+    project = parse_project(f"{SMALL}\nevaluate: {{holdout: {text}}}\n")
+    assert project.evaluate.holdout == holdout
+    assert parse_project(str(json.dumps(project.document()))).evaluate.holdout == holdout
 
 
 def test_little_needs_to_be_said() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import Conflict, NotAllowed, NotFound
 from bailiwick.endpoints.assignment import choose_many
-from bailiwick.endpoints.log import OUTCOME_SCHEMA, PREDICTION_SCHEMA, PredictionLog
+from bailiwick.endpoints.log import PredictionLog, outcome_schema, prediction_schema
 from bailiwick.endpoints.model import Variant
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.rollout.canary import WRONG, CanaryConfig
@@ -68,12 +68,12 @@ class Stage:
             "status": np.where(fails, 500, 200),
             "error": [None] * rows,
         }
-        predictions = pa.table(columns, schema=PREDICTION_SCHEMA)
+        predictions = pa.table(columns, schema=prediction_schema())
         predictions = predictions.append_column("out_probability", pa.array(np.where(decided, 0.9, 0.1), pa.float32()))
         self.log.append_predictions("late", predictions)
         outcome = np.where(misses, ~decided, decided).astype(float)
         known = {"prediction_id": ids, "outcome": outcome, "time": time, "received": time}
-        self.log.append_outcomes("late", pa.table(known, schema=OUTCOME_SCHEMA).filter(pa.array(~fails)))
+        self.log.append_outcomes("late", pa.table(known, schema=outcome_schema()).filter(pa.array(~fails)))
         self.sent += rows
 
     def run(self, rollout: Rollout, wrong: dict[int, float], failed: dict[int, float] | None = None) -> Rollout:

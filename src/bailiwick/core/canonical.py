@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import rfc8785
 
 from bailiwick.core.errors import InvalidInput
+
+_LARGEST_SAFE_INTEGER = 2**53 - 1
 
 
 def canonical_json(value: Any) -> bytes:
@@ -16,6 +19,19 @@ def canonical_json(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
         raise InvalidInput(f"The value has no canonical JSON form: {error}.") from error
+
+
+def from_canonical(text: str | bytes) -> Any:
+    """What `canonical_json` wrote, such that writing it again gives the same bytes.
+
+    RFC 8785 writes 9.1e18 as a whole number of 19 digits; read back as an integer it would have no canonical form.
+    """
+    return json.loads(text, parse_int=_number)
+
+
+def _number(digits: str) -> int | float:
+    value = int(digits)
+    return value if abs(value) <= _LARGEST_SAFE_INTEGER else float(digits)
 
 
 def sha256_hex(data: bytes) -> str:

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
+from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 
-_SAME = {
-    pa.bool_(): pa.bool_(),
-    pa.int8(): pa.int8(),
-    pa.int16(): pa.int16(),
-    pa.int32(): pa.int32(),
-    pa.int64(): pa.int64(),
-    pa.uint8(): pa.int16(),
-    pa.uint16(): pa.int32(),
-    pa.uint32(): pa.int64(),
-    pa.uint64(): pa.int64(),
-    pa.float16(): pa.float32(),
-    pa.float32(): pa.float32(),
-    pa.float64(): pa.float64(),
-    pa.string(): pa.string(),
-    pa.large_string(): pa.string(),
-    pa.string_view(): pa.string(),
-    pa.binary(): pa.binary(),
-    pa.large_binary(): pa.binary(),
-    pa.binary_view(): pa.binary(),
-    pa.date32(): pa.date32(),
-    pa.date64(): pa.date32(),
-    pa.null(): pa.string(),
-}
-INSTANT = pa.timestamp("us", "UTC")
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = deferred("pyarrow")
+
+
+@cache
+def instant() -> pa.DataType:
+    """The type of every moment: UTC microseconds."""
+    return pa.timestamp("us", "UTC")
+
+
+@cache
+def _kept_as() -> dict[pa.DataType, pa.DataType]:
+    return {
+        pa.bool_(): pa.bool_(),
+        pa.int8(): pa.int8(),
+        pa.int16(): pa.int16(),
+        pa.int32(): pa.int32(),
+        pa.int64(): pa.int64(),
+        pa.uint8(): pa.int16(),
+        pa.uint16(): pa.int32(),
+        pa.uint32(): pa.int64(),
+        pa.uint64(): pa.int64(),
+        pa.float16(): pa.float32(),
+        pa.float32(): pa.float32(),
+        pa.float64(): pa.float64(),
+        pa.string(): pa.string(),
+        pa.large_string(): pa.string(),
+        pa.string_view(): pa.string(),
+        pa.binary(): pa.binary(),
+        pa.large_binary(): pa.binary(),
+        pa.binary_view(): pa.binary(),
+        pa.date32(): pa.date32(),
+        pa.date64(): pa.date32(),
+        pa.null(): pa.string(),
+    }
 
 
 def storable(table: pa.Table) -> pa.Table:
@@ -88,12 +102,12 @@ def type_name(arrow_type: pa.DataType) -> str:
 
 def _flat_type(arrow_type: pa.DataType) -> pa.DataType | None:
     if pa.types.is_timestamp(arrow_type):
-        return INSTANT
+        return instant()
     if pa.types.is_fixed_size_binary(arrow_type):
         return pa.binary()
     if pa.types.is_decimal(arrow_type) and arrow_type.precision <= 38:
         return pa.decimal128(arrow_type.precision, arrow_type.scale)
-    return _SAME.get(arrow_type)
+    return _kept_as().get(arrow_type)
 
 
 def _check_names(names: list[str]) -> None:

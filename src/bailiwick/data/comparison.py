@@ -15,13 +15,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.special import betainccinv, betaincinv
 
+from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.profile import CategoricalProfile, FeatureProfile, Floats, NumericProfile, Profile
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = deferred("scipy.special")
 
 _SMALLEST_P = 1e-12  # below this a p-value is not told apart
 _CANDIDATES = 5  # categories whose limits are computed: the farthest moved, which can only raise the p-value
@@ -83,7 +88,8 @@ def compare(reference: Profile, current: Profile, *, alpha: float, margin: float
     if not reference.same_bins(current):
         raise InvalidInput("The profiles have different bins.", hint="Count both with the bins of one reference.")
     cells = [
-        _cells(mine, theirs, current.rows, reference.rows)
+        # Each column's own rows: a reference may hold more rows of its inputs than of its predictions.
+        _cells(mine, theirs, sum(theirs.counts), sum(mine.counts))
         for mine, theirs in zip(reference.features, current.features, strict=True)
     ]
     p_values = [_p_value(column, margin) for column in cells]
@@ -211,14 +217,14 @@ def _largest_move_p_value(column: _Cells, feature: CategoricalProfile, margin: f
 def _lower_limit(share: Floats, size: Floats, level: Floats) -> Floats:
     """Clopper and Pearson's lower limit of a binomial share, one-sided."""
     successes = share * size
-    limit = betaincinv(np.maximum(successes, 1e-9), size - successes + 1, level)
+    limit = special.betaincinv(np.maximum(successes, 1e-9), size - successes + 1, level)
     return np.asarray(np.where(successes > 0, limit, 0.0))
 
 
 def _upper_limit(share: Floats, size: Floats, level: Floats) -> Floats:
     """Clopper and Pearson's upper limit of a binomial share, one-sided."""
     successes = share * size
-    limit = betainccinv(successes + 1, np.maximum(size - successes, 1e-9), level)
+    limit = special.betainccinv(successes + 1, np.maximum(size - successes, 1e-9), level)
     return np.asarray(np.where(successes < size, limit, 1.0))
 
 

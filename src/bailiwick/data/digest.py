@@ -9,13 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from bailiwick.core.canonical import digest_of
+from bailiwick.core.deferred import deferred
 from bailiwick.data.arrow_types import is_list, storable, type_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
 
 FORMAT = "bailiwick.table.1"
 
@@ -91,7 +97,8 @@ def _fixed_width(chunk: pa.Array) -> bytes:
     if pa.types.is_boolean(chunk.type):
         chunk = chunk.cast(pa.uint8())
     width = chunk.type.bit_width // 8
-    plain = chunk.view(pa.binary(16) if width == 16 else _INTEGERS[width])
+    integers = {1: pa.int8, 2: pa.int16, 4: pa.int32, 8: pa.int64}
+    plain = chunk.view(pa.binary(16) if width == 16 else integers[width]())
     plain = plain.fill_null(bytes(16) if width == 16 else 0)
     data = plain.buffers()[1]
     start = plain.offset * width
@@ -100,6 +107,3 @@ def _fixed_width(chunk: pa.Array) -> bytes:
 
 def _int64(lengths: pa.Array) -> bytes:
     return bytes(lengths.cast(pa.int64()).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
-
-
-_INTEGERS = {1: pa.int8(), 2: pa.int16(), 4: pa.int32(), 8: pa.int64()}

@@ -7,17 +7,22 @@ can be merged, without touching rows again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import is_list
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
 
 MAX_BINS = 100
 MAX_CATEGORIES = 100
@@ -177,7 +182,8 @@ def _edges(values: Floats) -> tuple[float, ...]:
         return ()
     ordered = np.sort(finite)
     ranks = (np.arange(1, MAX_BINS + 1) * len(ordered) + MAX_BINS - 1) // MAX_BINS - 1  # ceil(i/100 * size), from 0
-    below = np.nextafter(ordered[0], -np.inf)
+    with np.errstate(over="ignore"):  # below the least of floats is minus infinity, which is no edge
+        below = np.nextafter(ordered[0], -np.inf)
     edges = np.unique(np.concatenate(([below], ordered[ranks])) + 0.0)  # + 0.0 makes -0.0 plain zero
     return tuple(edges[np.isfinite(edges)].tolist())
 

@@ -7,24 +7,29 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from bailiwick.core.actor import Actor, Permission
+from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import Corrupted, InvalidInput, NotFound
 from bailiwick.core.ids import new_id
 from bailiwick.data import tables as sql
-from bailiwick.data.arrow_types import INSTANT, is_time, storable, type_name
+from bailiwick.data.arrow_types import instant, is_time, storable, type_name
 from bailiwick.data.digest import table_digest
 from bailiwick.data.model import Snapshot
 from bailiwick.data.statistics import compute_statistics
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.delta import DeltaTables
 from bailiwick.store.records import Records
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,199}")
 _FIRST_VERSION = 0  # a snapshot's table is written by one commit, so all of its rows are in version 0
@@ -175,7 +180,7 @@ def _time_range(rows: pa.Table, column: str) -> tuple[int | None, int | None]:
         raise InvalidInput.choice("Time column", column, rows.column_names)
     values = rows.column(column)
     if is_time(values.type):
-        values = values.cast(INSTANT).cast(pa.timestamp("ms", "UTC"), safe=False).cast(pa.int64())
+        values = values.cast(instant()).cast(pa.timestamp("ms", "UTC"), safe=False).cast(pa.int64())
     elif not pa.types.is_integer(values.type):
         raise InvalidInput(
             f"Time column {column!r} is {type_name(values.type)}.",

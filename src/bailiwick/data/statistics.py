@@ -17,24 +17,27 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import duckdb
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from bailiwick.data.arrow_types import INSTANT, is_list, is_time, storable
+from bailiwick.core.deferred import deferred
+from bailiwick.data.arrow_types import instant, is_list, is_time, storable
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from tensorflow_metadata.proto.v0 import statistics_pb2 as protos
+else:
+    duckdb, pa, pc = deferred("duckdb"), deferred("pyarrow"), deferred("pyarrow.compute")
+    protos = deferred("tensorflow_metadata.proto.v0.statistics_pb2")
 
 NUM_TOP_VALUES = 20
 NUM_RANK_BUCKETS = 1000
 NUM_BUCKETS = 10
 
-Connect = Callable[[], duckdb.DuckDBPyConnection]
-
-_Type = statistics_pb2.FeatureNameStatistics
-_Histogram = statistics_pb2.Histogram
+Connect: TypeAlias = "Callable[[], duckdb.DuckDBPyConnection]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,8 @@ def compute_statistics(table: pa.Table, name: str = "") -> Any:
     with ThreadPoolExecutor(max_workers=workers) as pool:
         shares = list(pool.map(_features, [columns[start::workers] for start in range(workers)]))
     features = [shares[i % workers][i // workers] for i in range(len(columns))]
-    dataset = statistics_pb2.DatasetFeatureStatistics(name=name, num_examples=rows.num_rows, features=features)
-    return statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
+    dataset = protos.DatasetFeatureStatistics(name=name, num_examples=rows.num_rows, features=features)
+    return protos.DatasetFeatureStatisticsList(datasets=[dataset])
 
 
 def _column(name: str, column: pa.ChunkedArray) -> _Column:
@@ -74,16 +77,20 @@ def _column(name: str, column: pa.ChunkedArray) -> _Column:
 def _countable(values: pa.ChunkedArray) -> tuple[int, pa.ChunkedArray]:
     kind = values.type
     if pa.types.is_boolean(kind):
-        return _Type.INT, values.cast(pa.uint8())
+        return protos.FeatureNameStatistics.INT, values.cast(pa.uint8())
     if is_time(kind):
-        return _Type.INT, values.cast(INSTANT).cast(pa.timestamp("ms", "UTC"), safe=False).cast(pa.int64())
+        return protos.FeatureNameStatistics.INT, values.cast(instant()).cast(
+            pa.timestamp("ms", "UTC"), safe=False
+        ).cast(pa.int64())
     if pa.types.is_integer(kind):
-        return _Type.INT, values
+        return protos.FeatureNameStatistics.INT, values
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _Type.FLOAT, values.cast(pa.float64())
+        return protos.FeatureNameStatistics.FLOAT, values.cast(pa.float64())
     if pa.types.is_string(kind):
-        return _Type.STRING, values
-    return (_Type.STRUCT if pa.types.is_struct(kind) else _Type.BYTES), values
+        return protos.FeatureNameStatistics.STRING, values
+    return (
+        protos.FeatureNameStatistics.STRUCT if pa.types.is_struct(kind) else protos.FeatureNameStatistics.BYTES
+    ), values
 
 
 def _features(columns: list[_Column]) -> list[Any]:
@@ -94,13 +101,13 @@ def _features(columns: list[_Column]) -> list[Any]:
 
 
 def _feature(column: _Column, connect: Connect) -> Any:
-    feature = _Type(type=column.kind, path={"step": [column.name]})
+    feature = protos.FeatureNameStatistics(type=column.kind, path={"step": [column.name]})
     common = _common(column)
-    if column.kind in {_Type.INT, _Type.FLOAT}:
+    if column.kind in {protos.FeatureNameStatistics.INT, protos.FeatureNameStatistics.FLOAT}:
         feature.num_stats.CopyFrom(_numeric(column, common))
-    elif column.kind == _Type.STRING:
+    elif column.kind == protos.FeatureNameStatistics.STRING:
         feature.string_stats.CopyFrom(_string(column, common, connect))
-    elif column.kind == _Type.BYTES:
+    elif column.kind == protos.FeatureNameStatistics.BYTES:
         feature.bytes_stats.CopyFrom(_bytes(column, common, connect))
     else:
         feature.struct_stats.common_stats.CopyFrom(common)
@@ -110,7 +117,7 @@ def _feature(column: _Column, connect: Connect) -> Any:
 def _common(column: _Column) -> Any:
     present = column.rows - column.missing
     lengths = np.ones(present, dtype=np.int64) if column.lengths is None else column.lengths
-    common = statistics_pb2.CommonStatistics(num_non_missing=present, num_missing=column.missing)
+    common = protos.CommonStatistics(num_non_missing=present, num_missing=column.missing)
     if present:
         common.min_num_values, common.max_num_values = int(lengths.min()), int(lengths.max())
         common.tot_num_values = int(lengths.sum())
@@ -131,11 +138,11 @@ def _numeric(column: _Column, common: Any) -> Any:
     values = column.values.drop_null().to_numpy().astype(np.float64)
     ordered = np.sort(values[~np.isnan(values)])
     nan = len(values) - len(ordered)
-    numeric = statistics_pb2.NumericStatistics(common_stats=common, num_zeros=int(np.count_nonzero(ordered == 0)))
+    numeric = protos.NumericStatistics(common_stats=common, num_zeros=int(np.count_nonzero(ordered == 0)))
     if len(ordered):
         numeric.min, numeric.max = ordered[0], ordered[-1]
     inner = ordered[np.isfinite(ordered)]
-    standard, quantile = _Histogram(num_nan=nan, type=_Histogram.STANDARD), _quantile_histogram([], 0, nan)
+    standard, quantile = protos.Histogram(num_nan=nan, type=protos.Histogram.STANDARD), _quantile_histogram([], 0, nan)
     if len(inner):
         with np.errstate(over="ignore", invalid="ignore"):  # past 1e308 the answer is an infinity
             cuts = np.quantile(inner, np.linspace(0, 1, NUM_BUCKETS + 1))
@@ -146,7 +153,7 @@ def _numeric(column: _Column, common: Any) -> Any:
     for infinity in (-math.inf, math.inf):
         count = int(np.count_nonzero(ordered == infinity))
         if count:
-            bucket = _Histogram.Bucket(low_value=infinity, high_value=infinity, sample_count=count)
+            bucket = protos.Histogram.Bucket(low_value=infinity, high_value=infinity, sample_count=count)
             standard.buckets.append(bucket)
             quantile.buckets.append(bucket)
     numeric.histograms.extend([standard, quantile])
@@ -157,25 +164,25 @@ def _equal_width(ordered: np.ndarray[Any, np.dtype[np.float64]]) -> list[Any]:
     """Ten buckets [a, b) over the range, the last one closed; one bucket where all values are the same."""
     low, high = float(ordered[0]), float(ordered[-1])
     if low == high:
-        return [_Histogram.Bucket(low_value=low, high_value=high, sample_count=len(ordered))]
+        return [protos.Histogram.Bucket(low_value=low, high_value=high, sample_count=len(ordered))]
     step = high / NUM_BUCKETS - low / NUM_BUCKETS  # high - low may overflow
     edges = [low, *(low + i * step for i in range(1, NUM_BUCKETS)), high]
     below = [0, *np.searchsorted(ordered, edges[1:-1], side="left").tolist(), len(ordered)]
     return [
-        _Histogram.Bucket(low_value=edges[i], high_value=edges[i + 1], sample_count=below[i + 1] - below[i])
+        protos.Histogram.Bucket(low_value=edges[i], high_value=edges[i + 1], sample_count=below[i + 1] - below[i])
         for i in range(NUM_BUCKETS)
     ]
 
 
 def _quantile_histogram(edges: list[float], count: int, nan: int) -> Any:
-    histogram = _Histogram(num_nan=nan, type=_Histogram.QUANTILES)
+    histogram = protos.Histogram(num_nan=nan, type=protos.Histogram.QUANTILES)
     for low, high in pairwise(edges):
         histogram.buckets.add(low_value=low, high_value=high, sample_count=count / (len(edges) - 1))
     return histogram
 
 
 def _string(column: _Column, common: Any, connect: Connect) -> Any:
-    string = statistics_pb2.StringStatistics(common_stats=common)
+    string = protos.StringStatistics(common_stats=common)
     unique, total_bytes, values, counts = _query(
         column,
         connect,
@@ -201,6 +208,6 @@ def _bytes(column: _Column, common: Any, connect: Connect) -> Any:
         connect,
         "SELECT count(DISTINCT v), avg(octet_length(v)), min(octet_length(v)), max(octet_length(v)) FROM t",
     )
-    return statistics_pb2.BytesStatistics(
+    return protos.BytesStatistics(
         common_stats=common, unique=unique, avg_num_bytes=average, min_num_bytes=low, max_num_bytes=high
     )

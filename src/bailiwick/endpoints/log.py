@@ -1,7 +1,7 @@
 """The prediction log: what every endpoint answered, and what turned out to be true. Delta tables that anything can read.
 
-`predictions/<endpoint>` has the columns of `PREDICTION_SCHEMA` and one `in_<input>` and `out_<output>` column for each
-tensor of the models behind it; `outcomes/<endpoint>` has those of `OUTCOME_SCHEMA`. Rows arrive in rough order of time
+`predictions/<endpoint>` has the columns of `prediction_schema` and one `in_<input>` and `out_<output>` column for each
+tensor of the models behind it; `outcomes/<endpoint>` has those of `outcome_schema`. Rows arrive in rough order of time
 and of id, so reading a window opens only the files whose statistics meet it.
 """
 
@@ -9,44 +9,58 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
-import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import DeltaTable
-
+from bailiwick.core.deferred import deferred
 from bailiwick.store.delta import DeltaTables
 
-PREDICTION_SCHEMA = pa.schema(
-    [
-        ("prediction_id", pa.string()),  # "<request id>:<row>"
-        ("request_id", pa.string()),
-        ("row", pa.int32()),
-        ("endpoint", pa.string()),
-        ("epoch", pa.int32()),
-        ("variant", pa.string()),
-        ("model", pa.string()),
-        ("version", pa.int32()),
-        ("unit", pa.string()),
-        ("time", pa.int64()),  # event time, ms
-        ("received", pa.int64()),  # arrival, ms
-        ("latency_us", pa.int32()),
-        ("status", pa.int16()),  # HTTP
-        ("error", pa.string()),
-    ]
-)
-
-OUTCOME_SCHEMA = pa.schema(
-    [
-        ("prediction_id", pa.string()),
-        ("outcome", pa.float64()),
-        ("time", pa.int64()),  # when it became known, ms
-        ("received", pa.int64()),
-    ]
-)
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from deltalake import DeltaTable
+else:
+    duckdb, pa, pc = deferred("duckdb"), deferred("pyarrow"), deferred("pyarrow.compute")
 
 # Delta without column mapping forbids these in names.
 _FORBIDDEN = re.compile(r"[ ,;{}()\n\t=]")
+
+
+@cache
+def prediction_schema() -> pa.Schema:
+    """Columns that every table of predictions has."""
+    return pa.schema(
+        [
+            ("prediction_id", pa.string()),  # "<request id>:<row>"
+            ("request_id", pa.string()),
+            ("row", pa.int32()),
+            ("endpoint", pa.string()),
+            ("epoch", pa.int32()),
+            ("variant", pa.string()),
+            ("model", pa.string()),
+            ("version", pa.int32()),
+            ("unit", pa.string()),
+            ("time", pa.int64()),  # event time, ms
+            ("received", pa.int64()),  # arrival, ms
+            ("latency_us", pa.int32()),
+            ("status", pa.int16()),  # HTTP
+            ("error", pa.string()),
+        ]
+    )
+
+
+@cache
+def outcome_schema() -> pa.Schema:
+    """Columns of a table of outcomes."""
+    return pa.schema(
+        [
+            ("prediction_id", pa.string()),
+            ("outcome", pa.float64()),
+            ("time", pa.int64()),  # when it became known, ms
+            ("received", pa.int64()),
+        ]
+    )
 
 
 def predictions_table(endpoint: str) -> str:
@@ -76,7 +90,7 @@ class PredictionLog:
         self._tables = tables
 
     def append_predictions(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
-        """Append rows that have at least the columns of `PREDICTION_SCHEMA`.
+        """Append rows that have at least the columns of `prediction_schema`.
 
         A tensor column whose type differs from the table's goes to `<column>_<type>`, so that no version of a model can
         stop the log.
@@ -86,8 +100,8 @@ class PredictionLog:
         self._tables.append(name, fitted, transaction=transaction)
 
     def append_outcomes(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
-        """Append rows with the columns of `OUTCOME_SCHEMA`."""
-        self._tables.append(outcomes_table(endpoint), rows.cast(OUTCOME_SCHEMA), transaction=transaction)
+        """Append rows with the columns of `outcome_schema`."""
+        self._tables.append(outcomes_table(endpoint), rows.cast(outcome_schema()), transaction=transaction)
 
     def shipped(self, table: str, application: str) -> int | None:
         """The transaction version that `application` last committed to `table` (see `predictions_table`), or None."""
@@ -99,14 +113,19 @@ class PredictionLog:
         *,
         start: int | None = None,
         end: int | None = None,
+        since_epoch: int | None = None,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """Predictions, failed ones too, with event time in [start, end) milliseconds; None leaves a side open."""
-        return self._scan(predictions_table(endpoint), PREDICTION_SCHEMA, _window(start, end), columns)
+        """Predictions, failed ones too, with event time in [start, end) milliseconds; None leaves a side open.
+
+        `since_epoch` leaves out what was answered under earlier splits of the endpoint's traffic.
+        """
+        conditions = [*_window(start, end), *_since(since_epoch)]
+        return self._scan(predictions_table(endpoint), prediction_schema(), conditions, columns)
 
     def outcomes(self, endpoint: str, *, start: int | None = None, end: int | None = None) -> pa.Table:
         """Outcomes that became known in [start, end), repeated ones too."""
-        return self._scan(outcomes_table(endpoint), OUTCOME_SCHEMA, _window(start, end), None)
+        return self._scan(outcomes_table(endpoint), outcome_schema(), _window(start, end), None)
 
     def matured(
         self,
@@ -114,7 +133,7 @@ class PredictionLog:
         *,
         start: int | None = None,
         end: int | None = None,
-        epoch: int | None = None,
+        since_epoch: int | None = None,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Answered predictions whose outcome is known, with `outcome` and `outcome_time`, by event time in [start, end).
@@ -122,15 +141,15 @@ class PredictionLog:
         The first outcome received wins, and so does the first of predictions that share an id. `columns` chooses among
         those of the predictions.
         """
-        conditions = [*_window(start, end), "status = 200", *([f"epoch = {int(epoch)}"] if epoch is not None else [])]
+        conditions = [*_window(start, end), "status = 200", *_since(since_epoch)]
         needed = None if columns is None else [*dict.fromkeys(["prediction_id", "received", *columns])]
-        predictions = self._scan(predictions_table(endpoint), PREDICTION_SCHEMA, conditions, needed)
+        predictions = self._scan(predictions_table(endpoint), prediction_schema(), conditions, needed)
         if predictions.num_rows == 0:
-            outcomes = OUTCOME_SCHEMA.empty_table()
+            outcomes = outcome_schema().empty_table()
         else:
             bounds = pc.min_max(predictions["prediction_id"]).as_py()
             between = [f"prediction_id >= {_quoted(bounds['min'])}", f"prediction_id <= {_quoted(bounds['max'])}"]
-            outcomes = self._scan(outcomes_table(endpoint), OUTCOME_SCHEMA, between, None)
+            outcomes = self._scan(outcomes_table(endpoint), outcome_schema(), between, None)
         return _join(predictions, outcomes, columns)
 
     def watermark(self, endpoint: str) -> int | None:
@@ -156,6 +175,10 @@ class PredictionLog:
 def _window(start: int | None, end: int | None) -> list[str]:
     since = [] if start is None else [f"time >= {int(start)}"]
     return since if end is None else [*since, f"time < {int(end)}"]
+
+
+def _since(epoch: int | None) -> list[str]:
+    return [] if epoch is None else [f"epoch >= {int(epoch)}"]
 
 
 def _quoted(text: str) -> str:

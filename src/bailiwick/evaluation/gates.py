@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
-from scipy.special import stdtrit
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.evaluation.metrics import METRICS, metric
@@ -141,5 +140,7 @@ def loss_difference(name: str, evaluation: Evaluation, champion: Evaluation) -> 
     mean, count = float(differences.mean()), len(differences)
     if count < 2:
         return mean, math.inf
+    from scipy.special import stdtrit  # imported here: gates are also parsed where nothing is evaluated
+
     error = float(differences.std(ddof=1)) / count**0.5
     return mean, mean + float(stdtrit(count - 1, CONFIDENCE)) * error

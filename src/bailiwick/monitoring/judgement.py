@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from msgspec.structs import replace
 
-from bailiwick.core.clock import to_text
+from bailiwick.core.clock import MILLISECONDS_PER_DAY, to_text
+from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.comparison import compare
 from bailiwick.data.profile import FeatureProfile, NumericProfile, Profile, count
@@ -17,6 +17,11 @@ from bailiwick.monitoring.detector import Detector, DetectorState, detect, each_
 from bailiwick.monitoring.model import Drift, Kind, MonitorConfig
 from bailiwick.monitoring.performance import bounded_baseline, bounded_losses, summarise
 from bailiwick.monitoring.windows import PROBABILITY, Rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = deferred("pyarrow")
 
 _NAMED = 5
 
@@ -135,10 +140,13 @@ def _performance(
     measured |= {"expected": standard.expected_loss, "limit": limit, "evidence": detection.evidence}
     if detection.alarm is None:
         return measured, detection.state, None
+    # Evidence is gathered outcome by outcome, earlier windows included: a bad stretch may be followed by better days.
+    seen = detection.alarm + 1
+    until = summarise(rows.outcomes[:seen], rows.probabilities[:seen]).get(metric, measured[metric])
     message = (
-        f"{promise.subject} does worse than expected {promise.when}: {metric.replace('_', ' ')} {measured[metric]:.3f} over "
-        f"{losses.size} outcomes; expected {standard.expected_loss:.3f}, up to {limit:.3f} is in order. "
-        f"{promise.words(Kind.PERFORMANCE)}"
+        f"{promise.subject} does worse than expected {promise.when}: {metric.replace('_', ' ')} {until:.3f} over the {seen} "
+        f"outcomes until the alarm, {measured[metric]:.3f} over all {losses.size}; expected {standard.expected_loss:.3f}, "
+        f"up to {limit:.3f} is in order. {promise.words(Kind.PERFORMANCE)}"
     )
     return measured, detection.state, Finding(Kind.PERFORMANCE, message, dict(measured))
 
@@ -185,8 +193,14 @@ class _Promise:
 
     @property
     def when(self) -> str:
-        return f"between {to_text(self.start)} and {to_text(self.end)}"
+        return f"between {_moment(self.start)} and {_moment(self.end)}"
 
     def words(self, kind: Kind) -> str:
         apart = round(1 / self.config.budget[kind])
         return f"Without a change, such an alarm comes on average at most once in {apart} windows."
+
+
+def _moment(time: int) -> str:
+    """A day for midnight, so that windows of whole days read as such; else the time to the minute, UTC."""
+    text = to_text(time)
+    return text[:10] if time % MILLISECONDS_PER_DAY == 0 else text[:16].replace("T", " ")

@@ -176,11 +176,20 @@ class StepBoard:
         faults.reach("pipelines.step.reused")
         return True
 
-    def finish(self, actor: Actor, claim: Claim, outputs: bytes) -> None:
-        """Commit outputs (see `encode_outputs`), state, dependants and journal entry together. Raises LeaseLost."""
+    def finish(self, actor: Actor, claim: Claim, outputs: bytes, *, message: str = "") -> None:
+        """Commit outputs (see `encode_outputs`), state, dependants and journal entry together. Raises LeaseLost.
+
+        `message` is the last thing the step said of its progress, and stays as its summary.
+        """
         with self._records.change(actor, Permission.PIPELINES_RUN) as change:
             self._settle(
-                change, claim, status=StepStatus.FINISHED, outputs=outputs.decode(), progress=1.0, ended=change.time
+                change,
+                claim,
+                status=StepStatus.FINISHED,
+                outputs=outputs.decode(),
+                progress=1.0,
+                message=message[:1000],
+                ended=change.time,
             )
             change.record("pipeline_step.finished", _resource(claim), outputs=sha256_hex(outputs))
             self._after_success(change, claim.run_id, claim.name)

@@ -136,9 +136,9 @@ class Engine:
                 attempt=ready.attempt + 1,
                 report=report,
             )
-            self._settle(actor, claim, step, context)
+            self._settle(actor, claim, step, context, lease)
 
-    def _settle(self, actor: Actor, claim: Claim, step: Step, context: StepContext) -> None:
+    def _settle(self, actor: Actor, claim: Claim, step: Step, context: StepContext, lease: Lease) -> None:
         try:
             outputs = encode_outputs(step.name, step.run(context))
         except LeaseLost:
@@ -151,7 +151,7 @@ class Engine:
             raise
         else:
             faults.reach("pipelines.step.ran")
-            self._board.finish(actor, claim, outputs)
+            self._board.finish(actor, claim, outputs, message=lease.message)
 
     def _record_failure(self, actor: Actor, claim: Claim, step: Step, error: Exception) -> None:
         if claim.failures < step.retries and _may_pass_later(error):

@@ -27,6 +27,11 @@ class Lease:
         self._lost = False
         self._thread = Thread(target=self._keep, name=f"lease-{claim.name}", daemon=True)
 
+    @property
+    def message(self) -> str:
+        """What the step said last."""
+        return self._progress[1]
+
     def report(self, fraction: float, message: str) -> None:
         """Note progress in memory; the thread writes it. Raises LeaseLost when the step was cancelled or taken over."""
         if self._lost:

@@ -24,9 +24,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """Which rows evaluation keeps from training: the `fraction` (0 to 1) with the newest event times."""
+    """Which rows evaluation keeps from training: the newest `fraction` (0 to 1) of them, or those of the last `length_ms`."""
 
-    fraction: float
+    fraction: float = 0.0
+    length_ms: int = 0
 
 
 def parse_duration(value: object) -> int:
@@ -57,11 +58,22 @@ def parse_budget(value: object) -> Budget:
 
 
 def parse_holdout(value: object) -> Holdout:
-    """`newest 20%`. Raises ValueError."""
-    found = _HOLDOUT.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None or not float(found[1]) > 0:
-        raise ValueError(f"{value!r} is not a holdout: write `newest` and a share above 0%, such as 'newest 20%'.")
-    return Holdout(float(found[1]) / 100)
+    """`newest 20%` or `newest 7d`. Raises ValueError."""
+    text = value.strip() if isinstance(value, str) else ""
+    share = _HOLDOUT.fullmatch(text)
+    if share is not None and float(share[1]) > 0:
+        return Holdout(fraction=float(share[1]) / 100)
+    length = text.removeprefix("newest").strip()
+    if text.startswith("newest ") and _DURATION.fullmatch(length):
+        return Holdout(length_ms=parse_duration(length))
+    raise ValueError(
+        f"{value!r} is not a holdout: write `newest` and a share above 0% or a duration, such as 'newest 20%' or 'newest 7d'."
+    )
+
+
+def holdout_text(holdout: Holdout) -> str:
+    """The notation that `parse_holdout` reads back to the same."""
+    return f"newest {duration_text(holdout.length_ms)}" if holdout.length_ms else f"newest {holdout.fraction * 100:g}%"
 
 
 def _optional_duration(value: object) -> int | None:
@@ -89,6 +101,12 @@ BudgetText = Annotated[
 HoldoutText = Annotated[
     Holdout,
     PlainValidator(parse_holdout),
-    PlainSerializer(lambda holdout: f"newest {holdout.fraction * 100:g}%"),
-    WithJsonSchema({"type": "string", "pattern": r"^newest\s+\d{1,2}(\.\d+)?\s*%$", "examples": ["newest 20%"]}),
+    PlainSerializer(holdout_text),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^newest\s+(\d{1,2}(\.\d+)?\s*%|\d{1,9}\s*(ms|s|m|h|d|w))$",
+            "examples": ["newest 20%", "newest 7d"],
+        }
+    ),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
+from bailiwick.core.canonical import from_canonical
 from bailiwick.core.errors import NotFound
 from bailiwick.pipelines.model import JSON, PipelineRun, PipelineStep, RunStatus, StepStatus
 from bailiwick.pipelines.tables import runs, steps
@@ -62,7 +63,7 @@ def step_of(row: RowMapping) -> PipelineStep:
 
 def mapping(text: str) -> Mapping[str, JSON]:
     """A stored JSON object; empty text is the empty object."""
-    value: dict[str, Any] = json.loads(text) if text else {}
+    value: dict[str, Any] = from_canonical(text) if text else {}
     return value
 
 

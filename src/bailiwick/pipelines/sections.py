@@ -199,6 +199,9 @@ class Retrain(Section):
     cooldown_ms: DurationMs = Field(
         default=86_400_000, alias="cooldown", description="Least time between two such runs"
     )
+    tune: bool = Field(
+        default=False, description="Search parameters anew; otherwise those of the version in production are used again"
+    )
 
     @property
     def crons(self) -> tuple[str, ...]:

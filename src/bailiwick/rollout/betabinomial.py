@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import betainc, betaln
 
 
 def log_evidence(successes: float, failures: float, null: float, concentration: float, *, greater: bool) -> float:
@@ -26,6 +24,8 @@ def log_evidence(successes: float, failures: float, null: float, concentration: 
 
 
 def _log_incomplete_beta(a: float, b: float, x: float) -> float:
+    from scipy.special import betainc, betaln  # imported here: 14 MB that only a confidence interval needs
+
     mass = betainc(a, b, x)
     return float(betaln(a, b) + np.log(mass)) if mass > 0 else -math.inf
 
@@ -38,6 +38,8 @@ def concentration_for(events: float, alpha: float = 0.05, *, greater: bool = Fal
 
 def bernoulli_interval(successes: int, trials: int, alpha: float, tightest: float) -> tuple[float, float]:
     """A confidence sequence for a probability: valid at all `trials` together, tightest after about `tightest` of them."""
+    from scipy.optimize import brentq  # imported here, as above
+
     weight = concentration_for(tightest)
     seen = successes / trials
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from bailiwick.core.deferred import deferred
 from bailiwick.endpoints.log import PredictionLog
 from bailiwick.rollout.canary import FAILED, WRONG, CanaryConfig
 from bailiwick.rollout.sequential import EpochCounts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = deferred("pyarrow")
 
 PROBABILITY = "out_probability"
 FAILURE_STATUS = 500
@@ -35,11 +41,12 @@ def gather(
     if watermark is None or not shares:
         return {WRONG: [], FAILED: []}
     end = watermark - config.outcome_delay_ms + 1
-    judged = [log.matured(endpoint, end=end, epoch=epoch, columns=[*_COLUMNS, PROBABILITY]) for epoch in shares]
-    called = log.predictions(endpoint, columns=[*_COLUMNS, "status"])
+    first = min(shares)
+    judged = log.matured(endpoint, end=end, since_epoch=first, columns=[*_COLUMNS, PROBABILITY])
+    called = log.predictions(endpoint, since_epoch=first, columns=[*_COLUMNS, "status"])
     arms = (candidate, control)
     return {
-        WRONG: count_units(_wrong(pa.concat_tables(judged, promote_options="default"), config), shares, arms),
+        WRONG: count_units(_wrong(judged, config), shares, arms),
         FAILED: count_units(_failed(called), shares, arms),
     }
 

@@ -6,14 +6,20 @@ Written without deletion vectors or column mapping, so that every Delta reader c
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import DeltaError, TableNotFoundError
-
+from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    import deltalake
+    import pyarrow as pa
+    from deltalake import exceptions
+else:
+    deltalake, exceptions = deferred("deltalake"), deferred("deltalake.exceptions")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*(/[a-z0-9][a-z0-9_.\-]*)*")
 
@@ -23,6 +29,7 @@ class DeltaTables:
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
+        self._opened = threading.local()
 
     def location(self, name: str) -> str:
         """Folder or URL of a table. Raises InvalidInput for a name that could leave the root."""
@@ -32,19 +39,22 @@ class DeltaTables:
 
     def exists(self, name: str) -> bool:
         """Whether the table has been written."""
-        return DeltaTable.is_deltatable(self.location(name))
+        return deltalake.DeltaTable.is_deltatable(self.location(name))
 
     def append(
         self, name: str, rows: pa.Table, *, partition_by: Sequence[str] = (), transaction: tuple[str, int] | None = None
     ) -> int:
         """Append and return the new table version. `transaction` = (application, version) is stored in the same commit,
-        so that a writer that died can ask `transaction_version` what it had committed: exactly once."""
+        so that a writer that died can ask `transaction_version` what it had committed: exactly once.
+        """
         location = self.location(name)
         if "://" not in location:
             Path(location).mkdir(parents=True, exist_ok=True)
-        properties = CommitProperties(app_transactions=[Transaction(*transaction)]) if transaction else None
+        properties = (
+            deltalake.CommitProperties(app_transactions=[deltalake.Transaction(*transaction)]) if transaction else None
+        )
         try:
-            write_deltalake(
+            deltalake.write_deltalake(
                 location,
                 rows,
                 mode="append",
@@ -52,20 +62,35 @@ class DeltaTables:
                 commit_properties=properties,
                 schema_mode="merge",
             )
-        except (DeltaError, OSError) as error:
+        except (exceptions.DeltaError, OSError) as error:
             raise Unavailable(
                 f"Table {name} could not be written: {error}.", hint="Is the disk full? Nothing was committed."
             ) from error
         return self.version(name)
 
-    def open(self, name: str, version: int | None = None) -> DeltaTable:
-        """The table at a version (newest by default). Raises NotFound."""
+    def open(self, name: str, version: int | None = None) -> deltalake.DeltaTable:
+        """The table at a version (newest by default). Raises NotFound.
+
+        The newest is kept open, one a thread, and reads only the commits that have come since.
+        """
         try:
-            return DeltaTable(self.location(name), version=version)
-        except TableNotFoundError:
+            if version is None:
+                return self._newest(name)
+            return deltalake.DeltaTable(self.location(name), version=version)
+        except exceptions.TableNotFoundError:
             raise NotFound.of("Table", name) from None
-        except DeltaError as error:
+        except exceptions.DeltaError as error:
             raise NotFound(f"Table {name} has no version {version}: {error}.") from error
+
+    def _newest(self, name: str) -> deltalake.DeltaTable:
+        held: dict[str, deltalake.DeltaTable] = self._opened.__dict__
+        table = held.get(name)
+        if table is not None and self.exists(name):
+            table.update_incremental()
+        else:
+            held.pop(name, None)
+            table = held[name] = deltalake.DeltaTable(self.location(name))
+        return table
 
     def read(self, name: str, *, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows as Arrow. Raises NotFound."""

@@ -52,10 +52,13 @@ class TrialResult(Struct, frozen=True):
 
 
 class TuneResult(Struct, frozen=True):
-    """The best trial's parameters and value on the validation fold, and every trial in order."""
+    """The best trial's parameters and value on the validation fold, and every trial in order.
+
+    `value` is None, and there are no trials, where the parameters were given and not searched.
+    """
 
     params: dict[str, ParameterValue]
-    value: float
+    value: float | None
     trials: tuple[TrialResult, ...]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from sqlalchemy import Row, select
 
+from bailiwick.core.canonical import from_canonical
 from bailiwick.core.errors import Corrupted, NotFound
 from bailiwick.store.database import Database
 from bailiwick.store.journal.model import Checkpoint, Entry
@@ -62,7 +62,7 @@ class JournalReader:
 def entry_of(row: Row[Any]) -> Entry:
     """The entry of a whole row. Raises Corrupted when `detail` is no longer a JSON object."""
     try:
-        detail = json.loads(row.detail)
+        detail = from_canonical(row.detail)
     except ValueError:
         detail = None
     if not isinstance(detail, dict):

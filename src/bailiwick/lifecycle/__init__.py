@@ -1,0 +1,1 @@
+"""Stories that need many domains: train, release, promote or roll back, retrain on an alarm."""

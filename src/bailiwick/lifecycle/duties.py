@@ -1,0 +1,137 @@
+"""One pass over everything that must happen by itself, in the order in which one thing leads to the next:
+predictions are shipped, windows evaluated, rollouts decided, alarms answered, approved versions released,
+runs executed, and the journal's new entries integrated.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bailiwick.core.actor import Actor
+from bailiwick.core.errors import BailiwickError
+from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.release import release_proposed, settle_promotions
+from bailiwick.lifecycle.retraining import retrain_on_alarms, retrain_on_schedule
+from bailiwick.serving.shipper import Shipper
+from bailiwick.store.journal.sequencer import Sequencer
+from bailiwick.store.journal.signer import Signer
+
+log = logging.getLogger("bailiwick.duties")
+
+Story = Callable[[], list[str]]
+LOOK_SECONDS = 2.0
+
+
+class Runner(Protocol):
+    """Executes pipeline runs outside this process."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is being executed."""
+
+    def execute(self, run_id: str) -> None:
+        """Begin executing a run; does nothing while busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass did: whether anything moved, whether everything was looked at, and the troubles met, in words."""
+
+    moved: bool
+    whole: bool
+    troubles: tuple[str, ...]
+
+
+class Duties:
+    """Everything a `work` process does, as one repeatable pass; each part may fail without holding up the others."""
+
+    def __init__(self, platform: Platform, actor: Actor, runner: Runner) -> None:
+        self._platform = platform
+        self._actor = actor
+        self._runner = runner
+        self._shipper = Shipper(platform.settings.spool_root, platform.log)
+        signer = Signer.in_folder(platform.keys_folder)
+        self._sequencer = Sequencer(platform.database, platform.journal_folder, signer)
+        self._unseen = True
+        self._looked = 0.0
+
+    def make_pass(self) -> Pass:
+        """Do what is due. While predictions keep streaming in, windows and rollouts are looked at every two seconds only,
+        and the pass counts as whole when they were.
+        """
+        troubles: list[str] = []
+        shipped = self._attempt("shipping predictions", self._ship, troubles)
+        self._unseen = self._unseen or bool(shipped)
+        now = time.monotonic()
+        look = self._unseen and (not shipped or now - self._looked > LOOK_SECONDS)
+        happened: list[str] = []
+        if look:
+            self._looked, self._unseen = now, False
+            happened += self._attempt("monitoring", self._monitor, troubles)
+            happened += self._attempt("rollouts", self._roll_out, troubles)
+        happened += self._attempt("promotion", lambda: settle_promotions(self._platform, self._actor), troubles)
+        happened += self._attempt("retraining", self._retrain, troubles)
+        happened += self._attempt("release", lambda: release_proposed(self._platform, self._actor), troubles)
+        happened += self._attempt("pipeline runs", self._execute_runs, troubles)
+        integrated = self._attempt("journal", self._integrate, troubles)
+        # What has just been decided may call for the next decision.
+        self._unseen = self._unseen or bool(happened) or bool(troubles)
+        for event in happened:
+            log.info("%s", event)
+        return Pass(
+            moved=bool(shipped or happened or integrated), whole=look or not self._unseen, troubles=tuple(troubles)
+        )
+
+    def _attempt(self, what: str, story: Story, troubles: list[str]) -> list[str]:
+        try:
+            return story()
+        except BailiwickError as error:
+            log.warning("%s: %s", what, error)
+            troubles.append(f"{what}: {error}")
+        except Exception as error:  # a process edge: one duty's fault must not end the others
+            log.exception("%s failed", what)
+            troubles.append(f"{what}: {type(error).__name__}: {error}")
+        return []
+
+    def _ship(self) -> list[str]:
+        rows = self._shipper.ship()
+        return [f"shipped {rows} rows"] if rows else []
+
+    def _monitor(self) -> list[str]:
+        done = []
+        for endpoint in self._platform.endpoints.endpoints(self._actor.workspace):
+            for window in self._platform.monitors.evaluate_due(self._actor, endpoint.name):
+                done.append(f"evaluated window {window.id} of endpoint {endpoint.name}: {window.status}")
+        return done
+
+    def _roll_out(self) -> list[str]:
+        done = []
+        for rollout in self._platform.rollouts.rollouts(self._actor.workspace):
+            if rollout.status == "RUNNING":
+                after = self._platform.rollouts.advance(self._actor, rollout.id)
+                if (after.status, after.step) != (rollout.status, rollout.step):
+                    done.append(f"rollout {rollout.id}: {after.status} at step {after.step}")
+        return done
+
+    def _retrain(self) -> list[str]:
+        return [
+            *retrain_on_alarms(self._platform, self._actor),
+            *retrain_on_schedule(self._platform, self._actor),
+        ]
+
+    def _execute_runs(self) -> list[str]:
+        if self._runner.busy:
+            return []
+        for run in reversed(self._platform.pipelines.runs(self._actor.workspace, limit=50)):
+            if not run.status.is_over and run.trigger != "manual":
+                self._runner.execute(run.id)
+                return [f"executing run {run.id}"]
+        return []
+
+    def _integrate(self) -> list[str]:
+        count = self._sequencer.integrate()
+        return [f"integrated {count} journal entries"] if count else []

@@ -1,0 +1,80 @@
+"""Steps `register` and `propose`: the package becomes a version with its lineage, and asks to go to production."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from bailiwick.data.profile import Profile, build_profile, to_json
+from bailiwick.endpoints.log import output_column
+from bailiwick.lifecycle.evidence import model_card
+from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.scoring import load, score
+from bailiwick.lifecycle.training.model_steps import load_split
+from bailiwick.pipelines.model import JSON, StepContext
+from bailiwick.pipelines.project import Project
+from bailiwick.tracking.environment import describe_environment
+from bailiwick.training.entrypoint import source_digest
+from bailiwick.training.packaging import read_metadata
+
+CANDIDATE = "candidate"
+PRODUCTION = "production"
+
+
+def register(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
+    """Register the version with everything that made it; a repeated step finds the version it made before."""
+    trained, judged = context.inputs["train"], context.inputs["evaluate"]
+    package = str(trained["package"])
+    data = platform.blobs.get(package)
+    environment = describe_environment(project.folder)
+    version = platform.registry.register(
+        context.actor,
+        project.name,
+        package=package,
+        run_id=str(trained["run"]),
+        snapshot=str(context.inputs["ingest"]["snapshot"]),
+        signature=read_metadata(load(data)).signature,
+        metrics=dict(judged["metrics"]),  # type: ignore[arg-type, call-overload]
+        slices=dict(judged["slices"]),  # type: ignore[arg-type, call-overload]
+        parity=dict(trained["parity"]),  # type: ignore[arg-type, call-overload]
+        environment=environment.to_json(),
+        code_version=environment.git_commit or source_digest(project.train.entrypoint, project.folder),
+        parameters=dict(trained["parameters"]),  # type: ignore[arg-type, call-overload]
+        reference_profile=platform.blobs.put(_reference(platform, project, context, data)),
+        description=str(context.params.get("reason") or ""),
+    )
+    context.progress(1.0, f"{project.name} version {version.number}")
+    return {"model": project.name, "version": version.number}
+
+
+def _reference(platform: Platform, project: Project, context: StepContext, package: bytes) -> bytes:
+    """What monitoring will hold live traffic against: all inputs of the snapshot, and answers on rows not learnt from."""
+    split = load_split(platform, project, context)
+    names = list(read_metadata(load(package)).inputs)
+    inputs = pa.concat_tables([split.known, split.holdout]).select(names)
+    answers = pa.table({output_column("probability"): score(package, split.holdout)})
+    of_inputs, of_answers = build_profile(inputs), build_profile(answers)
+    return to_json(Profile(rows=of_inputs.rows, features=of_inputs.features + of_answers.features)).encode()
+
+
+def propose(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
+    """Point the alias `candidate` to the version and, where a policy guards production, ask for approval with evidence."""
+    registered = context.inputs["register"]
+    model, number = str(registered["model"]), int(str(registered["version"]))
+    version = platform.registry.version(context.actor.workspace, model, number)
+    platform.registry.set_alias(context.actor, model, CANDIDATE, number, reason=f"pipeline run {context.run_id}")
+    if platform.governance.policy(context.actor.workspace, model, PRODUCTION) is None:
+        context.progress(1.0, "no approval is asked for")
+        return {"request": ""}
+    card = model_card(platform, context.actor.workspace, model, number)
+    evidence = {
+        "gates": bool(project.evaluate.gates),  # `evaluate` let the version come this far only if each of them passed
+        "parity": bool(version.parity.get("passed")),
+        "card": bool(card.sections),
+    }
+    request = platform.governance.request(
+        context.actor, model, number, PRODUCTION, author=version.created_by, evidence=evidence
+    )
+    context.progress(1.0, f"waits for approval: bailiwick models approve {request.id}")
+    return {"request": request.id}

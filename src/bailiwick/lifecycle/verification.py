@@ -1,0 +1,70 @@
+"""Story: is a registered version still all there, and is it what was registered? Its package, its run, its data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bailiwick.core.errors import BailiwickError, CheckFailed
+from bailiwick.lifecycle.platform import Platform
+from bailiwick.registry.model import ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at; `problem` is empty where it is as it should be."""
+
+    what: str
+    problem: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problem
+
+
+def verify_version(platform: Platform, workspace: str, model: str, number: int) -> list[Check]:
+    """Hold a version's records against the stored bytes; never changes anything. Raises NotFound for an unknown version."""
+    version = platform.registry.version(workspace, model, number)
+    checks = [_checked("package", lambda: _package(platform, version))]
+    if version.run_id:
+        checks.append(_checked("run", lambda: platform.tracking.run(workspace, version.run_id)))
+    if version.snapshot:
+        checks.append(_checked("snapshot", lambda: _snapshot(platform, version)))
+    if version.reference_profile:
+        checks.append(_checked("reference profile", lambda: platform.blobs.get(version.reference_profile)))
+    if version.parity:
+        checks.append(_checked("parity", lambda: _parity(version)))
+    return checks
+
+
+def _checked(what: str, look: Callable[[], object]) -> Check:
+    try:
+        look()
+    except BailiwickError as error:
+        return Check(what, str(error))
+    return Check(what, "")
+
+
+def _package(platform: Platform, version: ModelVersion) -> None:
+    # Imported here: ONNX is slow to load, and most stories do without it.
+    from bailiwick.lifecycle.scoring import load
+    from bailiwick.training.packaging import read_metadata
+
+    data = platform.blobs.get(version.package)
+    if len(data) != version.size_bytes:
+        raise CheckFailed(f"The package has {len(data)} bytes; {version.size_bytes} were registered.")
+    if read_metadata(load(data)).signature != version.signature:
+        raise CheckFailed("The package's signature is not the one that was registered.")
+
+
+def _snapshot(platform: Platform, version: ModelVersion) -> None:
+    snapshot = platform.data.snapshot(version.workspace, version.snapshot)
+    rows = platform.data.read(version.workspace, snapshot.id, columns=[snapshot.columns[0][0]]).num_rows
+    if rows != snapshot.rows:
+        raise CheckFailed(f"Snapshot {snapshot.id} has {rows} rows; it was kept with {snapshot.rows}.")
+
+
+def _parity(version: ModelVersion) -> None:
+    if version.parity.get("passed") is not True:
+        raise CheckFailed("Training and serving were not shown to agree.")
