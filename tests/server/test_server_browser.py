@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import uvicorn
@@ -24,20 +25,25 @@ WIDTHS = {"desktop": 1280, "tablet": 820, "telephone": 390}
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium, or a skip that says so."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """Chromium, the system's or playwright's own, or a skip that says so."""
     try:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError:
-        path = None
-    if path is None:
-        if required("browser"):
-            pytest.fail("Chromium is required here and was not found")
-        pytest.skip("Chromium or playwright is not installed")
+        _missing("playwright is not installed")
     with sync_playwright() as play:
+        found = [shutil.which("chromium"), shutil.which("google-chrome"), play.chromium.executable_path]
+        path = next((each for each in found if each and Path(each).exists()), None)
+        if path is None:
+            _missing("Chromium is not installed")
         opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+def _missing(what: str) -> NoReturn:
+    if required("browser"):
+        pytest.fail(f"A browser is required here: {what}")
+    pytest.skip(what)
 
 
 @pytest.fixture(scope="module")
