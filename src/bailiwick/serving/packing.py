@@ -7,31 +7,34 @@ takes apart again, so what the model computes is the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 from msgspec import Struct
-from onnx import helper
 
+from bailiwick.core.deferred import deferred
 from bailiwick.serving.tensors import TensorSpec
 
-_ONNX_TYPES: dict[str, int] = {
-    datatype: int(getattr(onnx.TensorProto, name))
-    for datatype, name in {
-        "BOOL": "BOOL",
-        "UINT8": "UINT8",
-        "UINT16": "UINT16",
-        "UINT32": "UINT32",
-        "UINT64": "UINT64",
-        "INT8": "INT8",
-        "INT16": "INT16",
-        "INT32": "INT32",
-        "INT64": "INT64",
-        "FP16": "FLOAT16",
-        "FP32": "FLOAT",
-        "FP64": "DOUBLE",
-        "BYTES": "STRING",
-    }.items()
+if TYPE_CHECKING:
+    import onnx
+    from onnx import helper
+else:
+    onnx, helper = deferred("onnx"), deferred("onnx.helper")
+
+_ONNX_TYPES = {
+    "BOOL": "BOOL",
+    "UINT8": "UINT8",
+    "UINT16": "UINT16",
+    "UINT32": "UINT32",
+    "UINT64": "UINT64",
+    "INT8": "INT8",
+    "INT16": "INT16",
+    "INT32": "INT32",
+    "INT64": "INT64",
+    "FP16": "FLOAT16",
+    "FP32": "FLOAT",
+    "FP64": "DOUBLE",
+    "BYTES": "STRING",
 }
 _SPLIT_NEEDS_COUNT = 18
 _DEFAULT_OPSET = 15
@@ -90,5 +93,5 @@ def _split(block: Block, opset: int) -> onnx.NodeProto:
 
 
 def _declared(block: Block) -> onnx.ValueInfoProto:
-    kind = _ONNX_TYPES[block.specs[0].datatype]
+    kind = int(getattr(onnx.TensorProto, _ONNX_TYPES[block.specs[0].datatype]))
     return helper.make_tensor_value_info(block.name, kind, [None, len(block.specs)])

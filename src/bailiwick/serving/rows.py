@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
+from bailiwick.core.deferred import deferred
 from bailiwick.endpoints.log import input_column, outcome_schema, output_column, prediction_schema
 from bailiwick.serving.frames import NO_FAILURE, Definition, Outcomes, Prediction
 from bailiwick.serving.protocol import flat_nullable, parse_infer, parse_outcomes
 from bailiwick.serving.tensors import NUMPY_TYPES, TensorSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = deferred("pyarrow")
 
 FAILED_DEPENDENCY = 424
 """Status of rows that were not answered because another variant failed on rows of the same request."""
 
 _OK = 200
 
-# Delta has no unsigned and no half-precision types.
-_ARROW_TYPES = {
-    "BOOL": pa.bool_(),
-    "UINT8": pa.int16(),
-    "UINT16": pa.int32(),
-    "UINT32": pa.int64(),
-    "UINT64": pa.decimal128(20, 0),
-    "INT8": pa.int8(),
-    "INT16": pa.int16(),
-    "INT32": pa.int32(),
-    "INT64": pa.int64(),
-    "FP16": pa.float32(),
-    "FP32": pa.float32(),
-    "FP64": pa.float64(),
-    "BYTES": pa.string(),
-}
+
+@cache
+def _arrow_types() -> dict[str, pa.DataType]:
+    """By OIP datatype; Delta has no unsigned and no half-precision types."""
+    return {
+        "BOOL": pa.bool_(),
+        "UINT8": pa.int16(),
+        "UINT16": pa.int32(),
+        "UINT32": pa.int64(),
+        "UINT64": pa.decimal128(20, 0),
+        "INT8": pa.int8(),
+        "INT16": pa.int16(),
+        "INT32": pa.int32(),
+        "INT64": pa.int64(),
+        "FP16": pa.float32(),
+        "FP32": pa.float32(),
+        "FP64": pa.float64(),
+        "BYTES": pa.string(),
+    }
 
 
 class _Requests:
@@ -95,7 +104,7 @@ class _Requests:
         return table
 
     def _identity(self, request: np.ndarray, variants: np.ndarray, status: np.ndarray) -> pa.Table:
-        """The columns of prediction_schema(), in its order."""
+        """The columns of `prediction_schema`, in its order."""
         endpoint, total, by_request = self._definition.endpoint, len(request), pa.array(request)
         by_variant = pa.array(variants)
         arrays = [
@@ -184,7 +193,7 @@ def _within(counts: Sequence[int]) -> np.ndarray:
 
 
 def _input_array(values: Sequence[Any], spec: TensorSpec) -> pa.Array:
-    kind = _ARROW_TYPES[spec.datatype]
+    kind = _arrow_types()[spec.datatype]
     if pa.types.is_floating(kind):
         # Through NumPy, which rounds as serving does where Arrow refuses; null is the only NaN that JSON can say.
         flat = pa.array(np.array(values, dtype=NUMPY_TYPES[spec.datatype]), from_pandas=True).cast(kind)
@@ -207,7 +216,7 @@ def _output_array(chunks: Sequence[bytes], answered: np.ndarray, spec: TensorSpe
     else:
         values = np.frombuffer(b"".join(chunks), spec.dtype)
     flat = pa.array(values, mask=np.repeat(~answered, spec.width))
-    return _shaped(flat.cast(_ARROW_TYPES[spec.datatype]), spec)
+    return _shaped(flat.cast(_arrow_types()[spec.datatype]), spec)
 
 
 def _shaped(flat: pa.Array, spec: TensorSpec) -> pa.Array:
