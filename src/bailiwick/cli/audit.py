@@ -1,0 +1,161 @@
+"""`bailiwick audit`: read, verify, prove and export the journal."""
+
+from __future__ import annotations
+
+import json as codec
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bailiwick.cli.files import write_text
+from bailiwick.cli.ids import full_id
+from bailiwick.cli.output import JsonOption, busy, print_fields, print_json, print_table, say, short, shortened, when
+from bailiwick.cli.session import open_session
+from bailiwick.core.actor import Permission
+from bailiwick.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from bailiwick.lifecycle.platform import Platform
+    from bailiwick.store.journal.model import Entry
+
+app = typer.Typer(help="The journal of every change: read, verify, prove.", no_args_is_help=True)
+
+PAGE = 1000
+
+
+@app.command()
+def verify(json: JsonOption = False) -> None:
+    """Recompute the whole journal. Exit 1, naming the first entry that was changed, when it is not as it was written."""
+    from bailiwick.store.journal.signer import Signer
+    from bailiwick.store.journal.verification import verify as verify_journal
+
+    with open_session(needs=Permission.JOURNAL_READ) as (platform, _), busy("Recomputing the journal"):
+        found = verify_journal(platform.database, platform.journal_folder, Signer.in_folder(platform.keys_folder).vkey)
+    if json:
+        print_json(found)
+    else:
+        print_fields(
+            "The journal is as it was written." if found.ok else "The journal was CHANGED.",
+            {
+                "first changed": found.first_changed,
+                "entries in the tree": found.size,
+                "root": found.root,
+                "not yet in the tree": found.pending,
+            },
+        )
+        for finding in found.findings:
+            say(f"  - {finding}")
+    if not found.ok:
+        sys.exit(1)
+
+
+@app.command()
+def prove(
+    entry: Annotated[str, typer.Argument(help="Id of the entry, or the end of it.")],
+    output: Annotated[Path | None, typer.Option(help="File to write to; otherwise standard output.")] = None,
+) -> None:
+    """Write a proof of one entry, as JSON. It convinces whoever has only the checkpoint's public key."""
+    from bailiwick.store.journal.verification import prove as prove_entry
+
+    with open_session(needs=Permission.JOURNAL_READ) as (platform, actor):
+        found = full_id("entry", entry, (each.id for each in _everything(platform, actor.workspace)))
+        bundle = prove_entry(platform.database, platform.journal_folder, found, workspace=actor.workspace)
+    text = codec.dumps(bundle, indent=2)
+    if output is None:
+        say(text)
+    else:
+        write_text(output, text + "\n")
+        say(f"Wrote {output}. Whoever has the key checks it: bailiwick audit check {output} --key KEY")
+
+
+@app.command()
+def key() -> None:
+    """Print the public key that checkpoints are signed with. Give it to whoever is to check proofs."""
+    from bailiwick.store.journal.signer import Signer
+
+    with open_session() as (platform, _):
+        say(Signer.in_folder(platform.keys_folder).vkey)
+
+
+@app.command()
+def check(
+    proof: Annotated[Path, typer.Argument(help="A file that `audit prove` wrote.")],
+    key: Annotated[str, typer.Option(help="The public key, as `audit key` prints it.")],
+    json: JsonOption = False,
+) -> None:
+    """Check a proof. Needs neither a home nor a server; exit 1 when the proof does not hold."""
+    from bailiwick.store.journal.proofs import check_proof
+
+    try:
+        bundle = codec.loads(proof.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{proof} is not a proof: {error}.") from error
+    if not isinstance(bundle, dict):
+        raise InvalidInput(f"{proof} is not a proof: it holds no JSON object.")
+    entry = check_proof(bundle, key)
+    if json:
+        print_json(_shown(entry))
+    else:
+        print_fields(
+            "The proof holds.",
+            {
+                "entry": entry.id,
+                "time (UTC)": when(entry.time, seconds=True),
+                "actor": entry.actor,
+                "action": entry.action,
+                "resource": entry.resource,
+            },
+        )
+
+
+@app.command()
+def export(
+    output: Annotated[Path | None, typer.Option(help="File to write to; otherwise standard output.")] = None,
+) -> None:
+    """Write every entry of the workspace, oldest first. One JSON object a line."""
+    with open_session(needs=Permission.JOURNAL_READ) as (platform, actor):
+        lines = [codec.dumps(_shown(entry), ensure_ascii=False) for entry in _everything(platform, actor.workspace)]
+    lines.reverse()
+    if output is None:
+        for line in lines:
+            say(line)
+    else:
+        write_text(output, "".join(f"{line}\n" for line in lines))
+        say(f"Wrote {len(lines):,} entries to {output}.")
+
+
+@app.command("list")
+def list_entries(
+    resource: Annotated[str | None, typer.Option(help="Only this resource, e.g. model/flights.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, e.g. alias.set.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=PAGE, help="Most entries to show.")] = 30,
+    json: JsonOption = False,
+) -> None:
+    """The newest entries: who did what, when."""
+    with open_session(needs=Permission.JOURNAL_READ) as (platform, actor):
+        entries = platform.journal.entries(actor.workspace, limit=limit, resource=resource, action=action)
+    if json:
+        print_json([_shown(entry) for entry in entries])
+        return
+    rows = [
+        (short(entry.id), when(entry.time, seconds=True), entry.actor, entry.action, shortened(entry.resource))
+        for entry in entries
+    ]
+    print_table("Journal", ["entry", "time (UTC)", "actor", "action", "resource"], rows, empty="No entry fits.")
+
+
+def _everything(platform: Platform, workspace: str) -> Iterator[Entry]:
+    """All entries of the workspace, newest first, in pages."""
+    before: int | None = None
+    while page := platform.journal.entries(workspace, limit=PAGE, before=before):
+        yield from page
+        before = page[-1].number
+
+
+def _shown(entry: Entry) -> dict[str, object]:
+    """An entry as JSON. The salt stays: with it, an erased entry's content could be guessed from the leaf."""
+    return {name: value for name, value in asdict(entry).items() if name != "salt"}

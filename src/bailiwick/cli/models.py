@@ -1,0 +1,284 @@
+"""`bailiwick models`: versions, lineage, approvals, aliases, cards."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bailiwick.cli.ids import full_id
+from bailiwick.cli.output import (
+    JsonOption,
+    answer,
+    busy,
+    print_fields,
+    print_json,
+    print_table,
+    say,
+    short,
+    shortened,
+    when,
+    words,
+)
+from bailiwick.cli.session import open_session
+from bailiwick.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from bailiwick.core.actor import Actor
+    from bailiwick.governance.model import ApprovalRequest
+    from bailiwick.lifecycle.platform import Platform
+    from bailiwick.registry.model import ModelVersion
+
+app = typer.Typer(help="Models: versions, lineage, approvals, cards.", no_args_is_help=True)
+
+ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
+VersionArgument = Annotated[int, typer.Argument(help="Number of the version.")]
+RequestArgument = Annotated[str, typer.Argument(help="Id of the request, or the end of it.")]
+ReasonOption = Annotated[str, typer.Option(help="Why; kept in the journal.")]
+
+
+@app.command("list")
+def list_models(json: JsonOption = False) -> None:
+    """Every model with its newest version and aliases."""
+    with open_session() as (platform, actor):
+        found = platform.registry.models(actor.workspace)
+    if json:
+        print_json(found)
+        return
+    rows = [(each.name, each.newest, each.versions, _aliases(each.aliases), when(each.updated)) for each in found]
+    columns = ["model", "newest", "versions", "aliases", "changed (UTC)"]
+    print_table("Models", columns, rows, empty="No models yet: `bailiwick run` registers the first.")
+
+
+@app.command()
+def show(
+    model: ModelArgument,
+    version: Annotated[int | None, typer.Argument(help="Number; all when left out.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """One version in full, or all versions of a model."""
+    with open_session() as (platform, actor):
+        if version is not None:
+            found = platform.registry.version(actor.workspace, model, version)
+        versions = [] if version is not None else platform.registry.versions(actor.workspace, model)
+        aliases = platform.registry.aliases(actor.workspace, model)
+    if json:
+        print_json(versions if version is None else found)
+    elif version is None:
+        rows = [_version_row(each, aliases) for each in versions]
+        columns = ["version", "created (UTC)", "by", "AUC", "log loss", "digest", "aliases"]
+        print_table(f"Model {model}", columns, rows, empty="No versions.")
+    else:
+        print_fields(f"{found.model} version {found.number}", _version_fields(found))
+
+
+@app.command()
+def register(
+    model: ModelArgument,
+    package: Annotated[Path, typer.Argument(help="An ONNX package that Bailiwick made.")],
+    run: Annotated[str, typer.Option(help="Id of the tracking run that made it.")] = "",
+    snapshot: Annotated[str, typer.Option(help="Id of the snapshot it was trained on.")] = "",
+    metric: Annotated[list[str] | None, typer.Option(help="name=value; repeat for more.")] = None,
+    description: Annotated[str, typer.Option(help="What it is.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Register a package that was made elsewhere. A run gives a model one version."""
+    from bailiwick.lifecycle.scoring import load
+    from bailiwick.training.packaging import read_metadata
+
+    metrics = dict(_metric(each) for each in metric or [])
+    try:
+        data = package.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{package} cannot be read: {error.strerror}.") from error
+    signature = read_metadata(load(data)).signature
+    with open_session(create=True) as (platform, actor):
+        if run:
+            platform.tracking.run(actor.workspace, run)
+        if snapshot:
+            platform.data.snapshot(actor.workspace, snapshot)
+        made = platform.registry.register(
+            actor,
+            model,
+            package=platform.blobs.put(data),
+            run_id=run,
+            snapshot=snapshot,
+            signature=signature,
+            metrics=metrics,
+            slices={},
+            parity={},
+            environment={},
+            code_version="",
+            parameters={},
+            description=description,
+        )
+    answer(f"{made.model} version {made.number} is registered.", made, as_json=json)
+
+
+@app.command()
+def verify(model: ModelArgument, version: VersionArgument, json: JsonOption = False) -> None:
+    """Check that a version is all there and unchanged. Exit 1, naming what is wrong, when it is not."""
+    from bailiwick.lifecycle.verification import verify_version
+
+    with open_session() as (platform, actor), busy("Reading the package and its data"):
+        checks = verify_version(platform, actor.workspace, model, version)
+    if json:
+        print_json(checks)
+    else:
+        for check in checks:
+            say(f"{'✓' if check.passed else '✗'} {check.what:<18}{check.problem or 'as it was registered'}")
+    if not all(check.passed for check in checks):
+        sys.exit(1)
+
+
+@app.command()
+def lineage(model: ModelArgument, version: VersionArgument, json: JsonOption = False) -> None:
+    """Where a version comes from, and where it went."""
+    with open_session() as (platform, actor):
+        graph = platform.registry.lineage(actor.workspace, model, version)
+    if json:
+        print_json(graph)
+        return
+    rows = [(shortened(edge["from"]), edge["label"], shortened(edge["to"])) for edge in graph["edges"]]
+    print_table(f"Lineage of {model} version {version}", ["from", "", "to"], rows, empty="Nothing is known of it.")
+
+
+@app.command()
+def card(model: ModelArgument, version: VersionArgument, json: JsonOption = False) -> None:
+    """The model card: what was measured, and by which run. Markdown, or JSON."""
+    from bailiwick.lifecycle.evidence import model_card
+
+    with open_session() as (platform, actor):
+        found = model_card(platform, actor.workspace, model, version)
+    if json:
+        print_json(found)
+    else:
+        say(found.to_markdown().rstrip("\n"))
+
+
+@app.command()
+def approvals(
+    status: Annotated[str | None, typer.Option(help="pending, approved, rejected or expired.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Requests for approval, and what became of them."""
+    with open_session() as (platform, actor):
+        found = platform.governance.requests(actor.workspace, status=None if status is None else status.upper())
+    if json:
+        print_json(found)
+        return
+    rows = [
+        (short(each.id), f"{each.model} {each.number}", each.target, each.author, words(each.status), _votes(each))
+        for each in found
+    ]
+    columns = ["request", "version", "target", "author", "status", "votes"]
+    print_table("Approvals", columns, rows, empty="No requests.")
+
+
+@app.command()
+def approve(
+    request: RequestArgument,
+    comment: Annotated[str, typer.Option(help="Why.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Approve a request. The author of a version may not."""
+    with open_session() as (platform, actor):
+        after = platform.governance.approve(actor, _request_id(platform, actor, request), comment)
+    answer(_told(after), after, as_json=json)
+
+
+@app.command()
+def reject(
+    request: RequestArgument,
+    comment: Annotated[str, typer.Option(help="Why; required.")],
+    json: JsonOption = False,
+) -> None:
+    """Reject a request. That is final for it."""
+    with open_session() as (platform, actor):
+        after = platform.governance.reject(actor, _request_id(platform, actor, request), comment)
+    answer(_told(after), after, as_json=json)
+
+
+@app.command()
+def promote(
+    model: ModelArgument,
+    version: VersionArgument,
+    alias: Annotated[str, typer.Option(help="Alias to set.")] = "production",
+    reason: ReasonOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Point an alias to a version, if the policy on it allows."""
+    with open_session() as (platform, actor):
+        change = platform.registry.set_alias(actor, model, alias, version, reason=reason)
+    answer(f"{model} {alias} is version {change.number}.", change, as_json=json)
+
+
+@app.command()
+def rollback(
+    model: ModelArgument,
+    reason: ReasonOption,
+    alias: Annotated[str, typer.Option(help="Alias to move back.")] = "production",
+    json: JsonOption = False,
+) -> None:
+    """Point an alias to the version it named before."""
+    with open_session() as (platform, actor):
+        change = platform.registry.rollback_alias(actor, model, alias, reason=reason)
+    answer(f"{model} {alias} is version {change.number} again.", change, as_json=json)
+
+
+def _request_id(platform: Platform, actor: Actor, given: str) -> str:
+    return full_id("request", given, (each.id for each in platform.governance.requests(actor.workspace)))
+
+
+def _told(after: ApprovalRequest) -> str:
+    return f"{after.model} version {after.number} for {after.target} is {words(after.status)} ({_votes(after)})."
+
+
+def _votes(request: ApprovalRequest) -> str:
+    given = f"{request.approvals()} of {request.needed} approvals"
+    return given if not request.decisions else f"{given}: {', '.join(each.actor for each in request.decisions)}"
+
+
+def _aliases(aliases: object) -> str:
+    assert hasattr(aliases, "items")
+    return ", ".join(f"{alias}: {number}" for alias, number in sorted(aliases.items()))
+
+
+def _version_row(version: ModelVersion, aliases: dict[str, int]) -> tuple[object, ...]:
+    return (
+        version.number,
+        when(version.created),
+        version.created_by,
+        version.metrics.get("roc_auc"),
+        version.metrics.get("log_loss"),
+        version.digest[:12],
+        ", ".join(sorted(alias for alias, number in aliases.items() if number == version.number)),
+    )
+
+
+def _version_fields(version: ModelVersion) -> dict[str, object]:
+    parity = version.parity
+    agreed = f"largest difference {parity['max_error']:.2g} in {parity['rows']:,} rows" if parity.get("rows") else ""
+    return {
+        "created": f"{when(version.created)} UTC by {version.created_by}",
+        "why": version.description,
+        "digest": version.digest,
+        "size": f"{version.size_bytes:,} bytes",
+        "run": version.run_id,
+        "snapshot": version.snapshot,
+        "code": version.code_version,
+        "training = serving": f"{'yes' if parity.get('passed') else 'NO'}, {agreed}" if agreed else "",
+        "inputs": ", ".join(str(each["name"]) for each in version.signature.get("inputs", [])),
+        **{f"metric {name}": value for name, value in sorted(version.metrics.items())},
+        **{f"parameter {name}": value for name, value in sorted(version.parameters.items())},
+    }
+
+
+def _metric(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise InvalidInput(f"--metric {text!r} is not name=value.", hint="For example roc_auc=0.71.") from None

@@ -1,0 +1,232 @@
+"""`init`, `apply`, `run`, `runs`, `cancel`: a project to start from, and its pipeline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Never
+
+import typer
+
+from bailiwick.cli.ids import full_id
+from bailiwick.cli.output import JsonOption, answer, print_json, print_table, say, short, when, words
+from bailiwick.cli.session import open_session
+from bailiwick.core.errors import Conflict, InvalidInput
+
+if TYPE_CHECKING:
+    from bailiwick.core.actor import Actor
+    from bailiwick.lifecycle.platform import Platform
+    from bailiwick.pipelines.model import PipelineRun
+    from bailiwick.pipelines.project import Project
+
+ProjectOption = Annotated[Path, typer.Option(help="The project file.")]
+RunArgument = Annotated[str, typer.Argument(help="Id of the run, or the end of it.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    app.command()(init)
+    app.command("apply")(apply_file)
+    app.command()(run)
+    app.command()(runs)
+    app.command()(cancel)
+
+
+def init(directory: Annotated[Path, typer.Argument(help="Folder to make.")]) -> None:
+    """Make a project to start from: the flights example."""
+    from bailiwick.demo.project import copy_project
+
+    if directory.exists() and not directory.is_dir():
+        raise InvalidInput(f"{directory} is a file.", hint="Name a folder that does not exist yet.")
+    copy_project(directory)
+    say(f"Made {directory}. Next:")
+    say(f"  cd {directory}")
+    say('  python prepare.py    its data: a year of flights; needs pip install "bailiwick[demo]"')
+    say("  bailiwick run        check, fit, tune, train, judge, register")
+
+
+def run(
+    steps: Annotated[list[str] | None, typer.Argument(help="Steps to run, with those they need; or all.")] = None,
+    project: ProjectOption = Path("bailiwick.yaml"),
+    start: Annotated[str | None, typer.Option(help="Use data from this event time on (ISO 8601, UTC).")] = None,
+    end: Annotated[str | None, typer.Option(help="Use data before this event time (ISO 8601, UTC).")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with this failed, cancelled or interrupted run.")] = None,
+    execute: Annotated[str | None, typer.Option(hidden=True, help="Execute a run that a trigger submitted.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Run the project's pipeline. What has not changed since an earlier run is not done again."""
+    # OpenMP threads that wait by spinning starve everything else on a busy machine; read once, when LightGBM loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if resume is not None and (steps or start or end):
+        raise InvalidInput("--resume goes on with a run as it was started; leave out steps, --start and --end.")
+    if execute is not None:
+        _execute_submitted(execute)
+        return
+    window = {"start": _moment("--start", start), "end": _moment("--end", end)}
+    read = None if resume is not None else _read(project)
+    with open_session(create=read is not None) as (platform, actor):
+        if read is None:
+            submitted = platform.pipelines.resume(actor, _run_id(platform, actor, str(resume)))
+        else:
+            submitted = _submitted(platform, actor, read, steps, window)
+        logged = _log_to(platform.settings.home.resolve() / "logs" / "runs.log")
+        finished, notes = _execute(platform, actor, submitted, quiet=json)
+    if json:
+        print_json(finished)
+    else:
+        _print_run(finished, notes)
+        _print_next(finished)
+    if finished.status != "FINISHED":
+        say(f"Tracebacks: {logged}", err=True)
+        sys.exit(1)
+
+
+def runs(
+    run: Annotated[str | None, typer.Argument(help="Id of one run, to see its steps; all when left out.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most runs to show.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """Pipeline runs, newest first; or the steps of one."""
+    with open_session() as (platform, actor):
+        if run is not None:
+            one = platform.pipelines.run(actor.workspace, _run_id(platform, actor, run))
+        found = [one] if run is not None else platform.pipelines.runs(actor.workspace, limit=limit)
+    if json:
+        print_json(found[0] if run is not None else found)
+        return
+    if run is not None:
+        _print_run(found[0], {})
+        _print_next(found[0])
+        return
+    rows = [
+        (short(each.id), each.pipeline, each.trigger, words(each.status), when(each.created), each.message)
+        for each in found
+    ]
+    columns = ["run", "pipeline", "trigger", "status", "created (UTC)", "message"]
+    empty = "No runs yet: `bailiwick run` makes the first."
+    print_table("Pipeline runs", columns, rows, empty=empty, below="message")
+
+
+def cancel(run: RunArgument, json: JsonOption = False) -> None:
+    """Cancel a pipeline run. It can be resumed."""
+    with open_session() as (platform, actor):
+        after = platform.pipelines.cancel(actor, _run_id(platform, actor, run))
+    sentence = f"Run {short(after.id)} is cancelled. Go on with it: bailiwick run --resume {short(after.id)}"
+    answer(sentence, after, as_json=json)
+
+
+def apply_file(project: ProjectOption = Path("bailiwick.yaml"), json: JsonOption = False) -> None:
+    """Let the platform act by the project file from now on. Runs nothing."""
+    from bailiwick.lifecycle.configuration import apply_project
+
+    read = _read(project)
+    with open_session(create=True) as (platform, actor):
+        applied = apply_project(platform, actor, read)
+    answer(f"Project {applied.name} is applied.", applied.document(), as_json=json)
+
+
+def _read(file: Path) -> Project:
+    from bailiwick.pipelines.project import load_project
+
+    return load_project(file)
+
+
+def _submitted(
+    platform: Platform, actor: Actor, read: Project, steps: list[str] | None, window: dict[str, int | None]
+) -> PipelineRun:
+    from bailiwick.lifecycle.configuration import apply_project
+    from bailiwick.lifecycle.training.pipeline import training_pipeline
+
+    project = apply_project(platform, actor, read)
+    pipeline = training_pipeline(platform, project, only=steps)
+    return platform.pipelines.submit(actor, pipeline, {"project": project.name, **window, "reason": "started by hand"})
+
+
+def _moment(option: str, text: str | None) -> int | None:
+    from bailiwick.core.clock import from_text
+
+    try:
+        return None if text is None else from_text(text)
+    except ValueError:
+        raise InvalidInput(f"{option} {text!r} is not an ISO 8601 time.", hint="For example 2013-03-01.") from None
+
+
+def _execute(
+    platform: Platform, actor: Actor, run: PipelineRun, *, quiet: bool
+) -> tuple[PipelineRun, Mapping[str, str]]:
+    """Execute here, in sight of the person; a signal cancels the run, so that nothing waits for it in vain."""
+    from bailiwick.cli.progress import StepProgress
+    from bailiwick.lifecycle.training.pipeline import engine_for
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with StepProgress(quiet=quiet) as progress:
+            return engine_for(platform, run).execute(actor, run.id, progress=progress.update), progress.notes
+    except KeyboardInterrupt as interrupt:
+        with suppress(Conflict):  # it may have ended at that moment
+            platform.pipelines.cancel(actor, run.id)
+        say(f"Interrupted. Go on with it: bailiwick run --resume {short(run.id)}", err=True)
+        raise typer.Exit(128 + (signal.SIGTERM if interrupt.args else signal.SIGINT)) from None
+
+
+def _execute_submitted(run_id: str) -> None:
+    """A worker's child: what it does is logged, and SIGTERM gives the step it is at back at once."""
+    from bailiwick.core.actor import system_actor
+    from bailiwick.lifecycle.training.pipeline import engine_for
+    from bailiwick.processes.parent import stop_with_parent
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    stop_with_parent()
+    _log_to(None)
+    with open_session() as (platform, actor):
+        found = platform.pipelines.run(actor.workspace, run_id)
+        engine_for(platform, found).execute(system_actor(actor.workspace, "training"), run_id)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> Never:
+    raise KeyboardInterrupt(number)
+
+
+def _log_to(path: Path | None) -> Path | None:
+    """Tracebacks of the user's code are kept in a file (None: standard error); the message alone is shown."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(filename=path, level=logging.INFO, format=form)
+    return path
+
+
+def _run_id(platform: Platform, actor: Actor, given: str) -> str:
+    return full_id("run", given, (each.id for each in platform.pipelines.runs(actor.workspace, limit=10_000)))
+
+
+def _print_run(run: PipelineRun, notes: Mapping[str, str]) -> None:
+    rows = [
+        (
+            step.name,
+            words(step.status),
+            f"{(step.ended - step.started) / 1000:.1f} s" if step.started and step.ended else "",
+            step.message if not step.status.is_done else notes.get(step.name, step.message),
+        )
+        for step in run.steps
+    ]
+    print_table(f"Run {short(run.id)}: {words(run.status)}", ["step", "status", "took", "message"], rows, empty="")
+
+
+def _print_next(run: PipelineRun) -> None:
+    """What came of it, and what a person does next."""
+    if run.status in {"FAILED", "CANCELLED"}:
+        say(f"Go on when it is repaired: bailiwick run --resume {short(run.id)}")
+        return
+    outputs = {step.name: step.outputs for step in run.steps if step.status.is_done}
+    registered, proposed = outputs.get("register", {}), outputs.get("propose", {})
+    if registered:
+        say(f"{registered['model']} version {registered['version']} is registered.")
+    if proposed.get("request"):
+        say(f"It waits for approval: bailiwick models approve {short(str(proposed['request']))}")

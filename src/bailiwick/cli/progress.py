@@ -1,0 +1,64 @@
+"""Progress of a pipeline run: a bar on a terminal, one line a step elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from bailiwick.cli import layout
+from bailiwick.cli.output import say, words
+
+if TYPE_CHECKING:
+    from bailiwick.pipelines.model import PipelineStep, StepStatus
+
+
+class StepProgress:
+    """Give `update` to an engine as its watcher; it may be called as often as a step reports. `notes` keeps each
+    step's last words, which the record of a finished step may be without.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.notes: dict[str, str] = {}
+        self._quiet = quiet
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._said: dict[str, StepStatus] = {}
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (
+                TextColumn("{task.description:<10}", markup=False),
+                BarColumn(bar_width=20),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, step: PipelineStep) -> None:
+        """Show the state a step has just reached."""
+        if step.message:
+            self.notes[step.name] = step.message
+        note = layout.plain(self.notes.get(step.name, "")).replace("\n", " ")
+        if self._bar is not None:
+            self._draw(step, note)
+        elif not self._quiet and step.status is not self._said.get(step.name):
+            self._said[step.name] = step.status
+            say(f"{step.name:<10} {words(step.status)} {note}".rstrip(), err=True)
+
+    def _draw(self, step: PipelineStep, note: str) -> None:
+        if step.name not in self._tasks:
+            self._tasks[step.name] = self._bar.add_task(step.name, total=1.0, note="")
+        done = 1.0 if step.status.is_done else step.progress
+        self._bar.update(self._tasks[step.name], completed=done, note=(note or words(step.status))[:40])

@@ -1,0 +1,108 @@
+"""The home folder and the ports: made for its owner alone, and one supervisor at a time, not while children of an earlier
+one are still ending.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bailiwick.core.errors import Conflict, Unavailable
+
+LINGER_SECONDS = 20.0
+
+
+def make_home(home: Path) -> Path:
+    """The folder, made if need be so that only its owner can enter. Raises Unavailable when it cannot be had."""
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, exist_ok=True)
+        (home / "logs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise _unusable(home, error) from error
+    return home
+
+
+class HomeLock:
+    """Two locks in the home: `supervisor.lock`, held by the one supervisor, and `children.lock`, whose open file each
+    child inherits, so that it is held for as long as any of them lives, whatever became of the supervisor.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.logs = home / "logs"
+        self._supervisor = -1
+        self.presence = -1
+        """The descriptor that children must be given."""
+
+    def take(self, report: Callable[[str], None]) -> None:
+        """Raises Conflict while another supervisor has the home, Unavailable when the home cannot be used."""
+        make_home(self.home)
+        try:
+            self._supervisor = _open(self.home / "supervisor.lock")
+            self.presence = _open(self.home / "children.lock")
+        except OSError as error:
+            self.release()
+            raise _unusable(self.home, error) from error
+        if not _locked(self._supervisor):
+            self.release()
+            raise Conflict(
+                f"Another `bailiwick up` is running on {self.home}.", hint="Stop it first, or choose another --home."
+            )
+        self._outwait(report)
+
+    def _outwait(self, report: Callable[[str], None]) -> None:
+        """A supervisor that was killed leaves children, which end by themselves within seconds."""
+        deadline = time.monotonic() + LINGER_SECONDS
+        said = False
+        while not _locked(self.presence):
+            if not said:
+                report("Waiting for the processes of a supervisor that was killed to end.")
+                said = True
+            if time.monotonic() > deadline:
+                self.release()
+                raise Conflict(
+                    f"Processes of an earlier `bailiwick up` on {self.home} do not end.",
+                    hint=f"See {self.logs}, then stop them.",
+                )
+            time.sleep(0.05)
+
+    def release(self) -> None:
+        """Let another supervisor have the home."""
+        for descriptor in (self.presence, self._supervisor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._supervisor = self.presence = -1
+
+
+def require_free_port(host: str, port: int, what: str) -> None:
+    """Raises Unavailable naming the port, the flag and the reason when nothing can listen there now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Unavailable(
+                f"Port {port} on {host} cannot be used for {what}: {error.strerror}.",
+                hint=f"Stop what uses it, or choose another with --{what}-port.",
+            ) from error
+
+
+def _unusable(home: Path, error: OSError) -> Unavailable:
+    return Unavailable(f"{home} cannot be used as home: {error.strerror}.", hint="Choose another with --home.")
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
