@@ -17,15 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.profile import CategoricalProfile, FeatureProfile, Floats, NumericProfile, Profile
 
 if TYPE_CHECKING:
+    import numpy as np
     from scipy import special
 else:
+    np = deferred("numpy")
     special = deferred("scipy.special")
 
 _SMALLEST_P = 1e-12  # below this a p-value is not told apart

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bailiwick.core.canonical import digest_of
 from bailiwick.core.deferred import deferred
 from bailiwick.data.arrow_types import is_list, storable, type_name
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 else:
+    np = deferred("numpy")
     pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
 
 FORMAT = "bailiwick.table.1"

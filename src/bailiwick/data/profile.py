@@ -7,10 +7,9 @@ can be merged, without touching rows again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -19,9 +18,11 @@ from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import is_list
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 else:
+    np = deferred("numpy")
     pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
 
 MAX_BINS = 100
@@ -29,8 +30,8 @@ MAX_CATEGORIES = 100
 MIN_CATEGORY_COUNT = 5
 MAX_KNOWN_RARE = 1000
 
-Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
-Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
+Floats: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.float64]]"
+Integers: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 
 
 class NumericProfile(Struct, frozen=True, tag="numeric", tag_field="kind"):

@@ -19,17 +19,17 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from bailiwick.core.deferred import deferred
 from bailiwick.data.arrow_types import instant, is_list, is_time, storable
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
     from tensorflow_metadata.proto.v0 import statistics_pb2 as protos
 else:
+    np = deferred("numpy")
     duckdb, pa, pc = deferred("duckdb"), deferred("pyarrow"), deferred("pyarrow.compute")
     protos = deferred("tensorflow_metadata.proto.v0.statistics_pb2")
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.evaluation.model import Labels, Scores
 
-_SMALLEST = float(np.finfo(np.float64).eps)
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = deferred("numpy")
+
+_SMALLEST = sys.float_info.epsilon
 """Scores are kept this far from 0 and 1 in the log loss, as scikit-learn does."""
 
 BINS = 10

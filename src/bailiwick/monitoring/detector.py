@@ -13,11 +13,17 @@ observation of each window gives one of `threshold` *windows*, which is what a b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from bailiwick.core.deferred import deferred
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+else:
+    np = deferred("numpy")
+
+Floats: TypeAlias = "NDArray[np.float64]"
 
 _BETS = 8
 _BOLDEST = 0.75

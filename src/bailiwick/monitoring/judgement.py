@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from msgspec.structs import replace
 
 from bailiwick.core.clock import MILLISECONDS_PER_DAY, to_text
@@ -19,9 +18,10 @@ from bailiwick.monitoring.performance import bounded_baseline, bounded_losses, s
 from bailiwick.monitoring.windows import PROBABILITY, Rows
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 else:
-    pa = deferred("pyarrow")
+    np, pa = deferred("numpy"), deferred("pyarrow")
 
 _NAMED = 5
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from bailiwick.core.deferred import deferred
 from bailiwick.evaluation.metrics import errors, log_losses, roc_auc, squared_errors
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = deferred("numpy")
+
+Floats: TypeAlias = "NDArray[np.float64]"
 
 _LARGEST_LOG_LOSS = math.log(100)
 """Log losses are cut here (a probability of 0.01 for what happened): a bounded loss is what can be bet on without assumptions."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bailiwick.core.deferred import deferred
 from bailiwick.endpoints.log import PredictionLog
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
+    from numpy.typing import NDArray
 else:
+    np = deferred("numpy")
     pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
 
 PROBABILITY = "out_probability"

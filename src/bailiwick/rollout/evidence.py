@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bailiwick.core.deferred import deferred
 from bailiwick.endpoints.log import PredictionLog
 from bailiwick.rollout.canary import FAILED, WRONG, CanaryConfig
 from bailiwick.rollout.sequential import EpochCounts
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 else:
-    pa = deferred("pyarrow")
+    np, pa = deferred("numpy"), deferred("pyarrow")
 
 PROBABILITY = "out_probability"
 FAILURE_STATUS = 500

@@ -27,14 +27,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from bailiwick.core.deferred import deferred
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+else:
+    np = deferred("numpy")
 
-_WORSE = np.geomspace(1.05, 16.0, 32)
-_BETTER = np.geomspace(1.05, 3.0, 20)
+Floats: TypeAlias = "NDArray[np.float64]"
+
+_WORSE = (1.05, 16.0, 32)  # from, to, how many, evenly in ratio
+_BETTER = (1.05, 3.0, 20)
 _LOWEST, _HIGHEST = math.log(1e-3), math.log(1e3)
 
 
@@ -88,7 +94,7 @@ class RatioTest:
 
 def worse_than(null: float) -> RatioTest:
     """Rejects `ratio <= null`: evidence that the candidate is worse than that, looked for up to 16 times as bad."""
-    return RatioTest(null, tuple(null * _WORSE))
+    return RatioTest(null, tuple(null * np.geomspace(*_WORSE)))
 
 
 def better_than(null: float) -> RatioTest:
@@ -96,7 +102,7 @@ def better_than(null: float) -> RatioTest:
 
     A wider grid would be quicker to promote on a handful of bad units that happened to be the control's.
     """
-    return RatioTest(null, tuple(null / _BETTER))
+    return RatioTest(null, tuple(null / np.geomspace(*_BETTER)))
 
 
 def log_mean_exp(values: Floats) -> Floats:
