@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, TextIO
 
-import msgspec
 import typer
 
 from bailiwick.cli import layout
@@ -40,7 +39,9 @@ def close_quietly(stream: TextIO) -> None:
 
 def print_json(value: object) -> None:
     """Any record (dataclass, msgspec Struct, mapping, list of them) as indented JSON; NaN and infinities become null."""
-    plain = msgspec.json.decode(msgspec.json.encode(value, enc_hook=str))
+    from msgspec import json as codec  # imported here: an eighth of the time that --help takes
+
+    plain = codec.decode(codec.encode(value, enc_hook=str))
     say(json.dumps(plain, indent=2, ensure_ascii=False))
 
 

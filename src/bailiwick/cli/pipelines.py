@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -195,6 +194,8 @@ def _interrupt(number: int, _frame: FrameType | None) -> Never:
 
 def _log_to(path: Path | None) -> Path | None:
     """Tracebacks of the user's code are kept in a file (None: standard error); the message alone is shown."""
+    import logging  # imported here: no other command logs
+
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     form = "%(asctime)s %(levelname)s %(name)s %(message)s"
