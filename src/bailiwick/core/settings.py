@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from bailiwick.core.errors import InvalidInput
 
@@ -42,7 +43,7 @@ class Settings:
     @property
     def sql_url(self) -> str:
         """`database_url`, or the SQLite file in `home`."""
-        return self.database_url or f"sqlite:///{self.home.resolve() / 'bailiwick.db'}"
+        return self.database_url or f"sqlite:///{quote(str(self.home.resolve() / 'bailiwick.db'))}"
 
     @property
     def blobs_root(self) -> str:

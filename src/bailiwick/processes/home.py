@@ -19,8 +19,7 @@ LINGER_SECONDS = 20.0
 def make_home(home: Path) -> Path:
     """The folder, made if need be so that only its owner can enter. Raises Unavailable when it cannot be had."""
     try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        home.mkdir(mode=0o700, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (home / "logs").mkdir(exist_ok=True)
     except OSError as error:
         raise _unusable(home, error) from error
@@ -93,7 +92,8 @@ def require_free_port(host: str, port: int, what: str) -> None:
 
 
 def _unusable(home: Path, error: OSError) -> Unavailable:
-    return Unavailable(f"{home} cannot be used as home: {error.strerror}.", hint="Choose another with --home.")
+    reason = "it is a file" if home.is_file() else error.strerror
+    return Unavailable(f"{home} cannot be used as home: {reason}.", hint="Choose another with --home.")
 
 
 def _open(path: Path) -> int:

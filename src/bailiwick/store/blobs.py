@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from bailiwick.core.canonical import sha256_hex
 from bailiwick.core.errors import Corrupted, InvalidInput, NotFound, Unavailable
@@ -22,12 +23,7 @@ class BlobStore:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        if urlsplit(url).scheme == "file":
-            folder = Path(urlsplit(url).path)
-            folder.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(folder)
-        else:
-            self._store = from_url(url)
+        self._store = _opened(url)
 
     def put(self, data: bytes) -> str:
         """Store and return the digest; durable against a killed process when it returns (temporary file, then rename)."""
@@ -42,21 +38,17 @@ class BlobStore:
         return digest
 
     def get(self, digest: str) -> bytes:
-        """The bytes, checked against their digest. Raises NotFound, Corrupted."""
-        try:
+        """The bytes, checked against their digest. Raises NotFound, Corrupted, Unavailable."""
+        with _translated(digest):
             data = bytes(obstore.get(self._store, _path(digest)).bytes())
-        except FileNotFoundError:
-            raise NotFound.of("Blob", digest) from None
         if sha256_hex(data) != digest:
             raise Corrupted(f"Blob {digest} does not match its digest; the stored bytes were changed.")
         return data
 
     def stream(self, digest: str, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
         """The bytes in chunks, in constant memory; raises Corrupted after the last chunk if the digest does not match."""
-        try:
+        with _translated(digest):
             response = obstore.get(self._store, _path(digest))
-        except FileNotFoundError:
-            raise NotFound.of("Blob", digest) from None
         seen = hashlib.sha256()
         for chunk in response.stream(min_chunk_size=chunk_bytes):
             data = bytes(chunk)
@@ -67,18 +59,44 @@ class BlobStore:
 
     def size(self, digest: str) -> int:
         """Size in bytes. Raises NotFound."""
-        try:
+        with _translated(digest):
             return int(obstore.head(self._store, _path(digest))["size"])
-        except FileNotFoundError:
-            raise NotFound.of("Blob", digest) from None
 
     def exists(self, digest: str) -> bool:
         """Whether the blob is stored."""
         try:
-            obstore.head(self._store, _path(digest))
-        except FileNotFoundError:
+            self.size(digest)
+        except NotFound:
             return False
         return True
+
+
+@contextmanager
+def _translated(digest: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound.of("Blob", digest) from None
+    except (OSError, obstore.exceptions.BaseError) as error:
+        reason = str(error).partition("\n")[0]
+        raise Unavailable(f"Blob {digest} cannot be read: {reason}.") from error
+
+
+def _opened(url: str) -> ObjectStore:
+    if urlsplit(url).scheme == "file":
+        folder = Path(unquote(urlsplit(url).path))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"Blobs cannot be kept in {folder}: {error.strerror}.") from error
+        return LocalStore(folder)
+    try:
+        return from_url(url)
+    except (ValueError, obstore.exceptions.BaseError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidInput(
+            f"blobs_url {url!r} cannot be used: {reason}.", hint="Use file:///…, s3://…, gs://… or az://…"
+        ) from error
 
 
 def _path(digest: str) -> str:

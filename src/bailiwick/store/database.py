@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
-from bailiwick.core.errors import InvalidInput, MissingExtra, Unavailable
+from bailiwick.core.errors import Corrupted, InvalidInput, MissingExtra, Unavailable
 
 BUSY_TIMEOUT_MS = 30_000
 
@@ -42,8 +41,11 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A read-only look at committed data; never waits for a writer."""
-        with self.engine.connect() as connection, connection.begin():
+        """A read-only look at committed data; never waits for a writer.
+
+        Raises Unavailable when the database cannot be opened or reached, Corrupted when it is none.
+        """
+        with _translated("cannot be read"), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -52,17 +54,30 @@ class Database:
 
         Raises Unavailable when the disk is full, the database is locked past 30 s, or the server is gone.
         """
-        try:
-            with self.engine.connect().execution_options(bailiwick_write=True) as connection, connection.begin():
-                yield connection
-        except OperationalError as error:
-            raise Unavailable(
-                f"The database refused the write: {error.orig}.", hint=_operational_hint(str(error.orig))
-            ) from error
+        with (
+            _translated("refused the write"),
+            self.engine.connect().execution_options(bailiwick_write=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
 
     def close(self) -> None:
         """Give back every pooled connection."""
         self.engine.dispose()
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        reason = str(error.orig).strip().partition("\n")[0].rstrip(".")
+        raise Unavailable(f"The database {what}: {reason}.", hint=_operational_hint(reason)) from error
+    except DatabaseError as error:
+        reason = str(error.orig)
+        if "not a database" not in reason and "malformed" not in reason:
+            raise
+        raise Corrupted(f"The database {what}: {reason}.", hint="Restore a backup of it.") from error
 
 
 def _engine(url: str) -> Engine:
@@ -87,9 +102,15 @@ def _postgres(url: Any) -> Engine:
 
 
 def _sqlite(url: Any) -> Engine:
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    # NullPool would reopen the file per transaction; the default QueuePool keeps WAL handles warm.
-    engine = create_engine(url, connect_args={"check_same_thread": False}, poolclass=None if url.database else NullPool)
+    if not url.database or url.database == ":memory:":
+        raise InvalidInput("A SQLite database needs a file.", hint="Use sqlite:///path/to/file.db.")
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"The folder {folder} of the database cannot be made: {error.strerror}.") from error
+    # The default QueuePool keeps WAL handles warm; NullPool would reopen the file per transaction.
+    engine = create_engine(url, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -113,6 +134,10 @@ def _begin_sqlite(connection: Connection) -> None:
 def _operational_hint(reason: str) -> str:
     if "full" in reason:
         return "The disk is full: free some space; nothing was written."
+    if "disk I/O" in reason:
+        return "Is the disk full, or failing? Nothing was written."
+    if "readonly" in reason or "unable to open" in reason:
+        return "May this user write its file and folder? Nothing was written."
     if "locked" in reason:
         return "Another process holds the write lock; nothing was written, try again."
     return "Nothing was written; try again when the database can be reached."

@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 else:
     deltalake, exceptions = deferred("deltalake"), deferred("deltalake.exceptions")
 
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*(/[a-z0-9][a-z0-9_.\-]*)*")
 
 
 class DeltaTables:
-    """Named Delta tables under one root (a folder or an object-store URL)."""
+    """Named Delta tables under one root (a folder or an object-store URL). Raises InvalidInput for one it cannot use."""
 
     def __init__(self, root: str) -> None:
+        if "://" not in root and _ENCODED.search(root):  # delta-rs decodes some paths and not others
+            raise InvalidInput(
+                f"Tables cannot be kept in {root!r}: a folder on the way is called by a % and two hex digits.",
+                hint="Choose another home or tables_url.",
+            )
         self.root = root.rstrip("/")
         self._opened = threading.local()
 
@@ -48,12 +54,12 @@ class DeltaTables:
         so that a writer that died can ask `transaction_version` what it had committed: exactly once.
         """
         location = self.location(name)
-        if "://" not in location:
-            Path(location).mkdir(parents=True, exist_ok=True)
         properties = (
             deltalake.CommitProperties(app_transactions=[deltalake.Transaction(*transaction)]) if transaction else None
         )
         try:
+            if "://" not in location:
+                Path(location).mkdir(parents=True, exist_ok=True)
             deltalake.write_deltalake(
                 location,
                 rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import files
 
 from sqlalchemy import Connection, inspect, text
@@ -24,14 +25,18 @@ def migrate(database: Database) -> None:
 
     A current database costs one query, and Alembic is not loaded. Raises Conflict for a database of a newer version.
     """
-    with database.read() as connection:
-        current = _revision(connection)
-    if current == newest_revision():
+    if schema_of(database) == newest_revision():
         return
     with database.write() as connection:
         if database.dialect == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         _upgrade(connection, _revision(connection))
+
+
+def schema_of(database: Database) -> str | None:
+    """The revision a database is at; None where nothing has been made yet."""
+    with database.read() as connection:
+        return _revision(connection)
 
 
 def _upgrade(connection: Connection, current: str | None) -> None:
@@ -49,6 +54,7 @@ def _upgrade(connection: Connection, current: str | None) -> None:
         config.set_main_option("script_location", str(files("bailiwick.store.migrations")))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
+        logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # six lines on every first start
         command.upgrade(config, "head")
 
 

@@ -9,7 +9,7 @@ revision = "0001"
 down_revision = None
 
 
-def upgrade() -> None:  # budget: generated, one statement a table
+def upgrade() -> None:  # budget: generated, one statement a table  # noqa: PLR0915
     """Apply."""
     op.create_table(
         "alarms",

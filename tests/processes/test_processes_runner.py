@@ -1,0 +1,69 @@
+"""Children that watch their parent: a process of a run ends with the worker that started it, however that ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from bailiwick.core.settings import Settings
+from bailiwick.processes.environment import as_environment
+from bailiwick.processes.parent import PARENT_PIPE
+from bailiwick.processes.runner import RunRunner
+from tests_support.server import is_alive, until
+
+WATCHER = "from bailiwick.processes.parent import stop_with_parent; import time; stop_with_parent(); print('here', flush=True); time.sleep(60)"
+WORKER = """
+import sys, time
+from pathlib import Path
+from bailiwick.core.settings import Settings
+from bailiwick.processes.runner import RunRunner
+runner = RunRunner(Settings(home=Path(sys.argv[1])))
+runner.execute("0" * 32)
+print(runner._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_child_ends_when_the_other_end_of_its_pipe_is_closed() -> None:
+    reading, writing = os.pipe()
+    environment = {**os.environ, PARENT_PIPE: str(reading)}
+    child = subprocess.Popen(
+        [sys.executable, "-c", WATCHER], env=environment, pass_fds=(reading,), stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"here\n"
+    assert child.poll() is None
+    os.close(writing)
+    child.communicate(timeout=30)
+    os.close(reading)
+    assert child.returncode == -signal.SIGTERM
+
+
+def test_a_run_ends_when_its_worker_is_killed(tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    run = int(worker.stdout.readline())
+    worker.kill()
+    worker.communicate()
+    until(lambda: not is_alive(run), "the run to end")
+
+
+def test_a_run_that_cannot_be_executed_says_so_in_the_log_and_frees_the_runner(tmp_path: Path) -> None:
+    runner = RunRunner(Settings(home=tmp_path))
+    assert not runner.busy
+    runner.execute("0" * 32)
+    runner.execute("1" * 32)  # one at a time: this does nothing
+    until(lambda: not runner.busy, "the process to end")
+    runner.stop()
+    assert (tmp_path / "logs" / "runs.log").read_text().startswith(f"error: There is no Bailiwick home at {tmp_path}")
+
+
+def test_children_get_exactly_the_settings_of_their_parent(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, control_port=1234, serve_workers=3, insecure=True)
+    environment = as_environment(settings)
+    from bailiwick.core.settings import load_settings
+
+    assert load_settings(environment) == settings

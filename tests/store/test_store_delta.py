@@ -1,0 +1,85 @@
+"""Delta tables: versions, exactly-once appends, names that stay inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from bailiwick.core.errors import InvalidInput, NotFound, Unavailable
+from bailiwick.store.delta import DeltaTables
+
+
+def _rows(*values: int) -> pa.Table:
+    return pa.table({"a": pa.array(values, pa.int64())})
+
+
+def test_appends_add_up_and_old_versions_stay(tables: DeltaTables) -> None:
+    assert not tables.exists("x/y")
+    assert tables.append("x/y", _rows(1)) == 0
+    assert tables.append("x/y", _rows(2, 3)) == 1
+    assert sorted(tables.read("x/y")["a"].to_pylist()) == [1, 2, 3]
+    assert tables.read("x/y", version=0)["a"].to_pylist() == [1]
+    assert tables.exists("x/y")
+    assert tables.version("x/y") == 1
+
+
+def test_what_an_application_committed_can_be_asked(tables: DeltaTables) -> None:
+    assert tables.transaction_version("x", "shipper-0") is None
+    tables.append("x", _rows(1), transaction=("shipper-0", 7))
+    tables.append("x", _rows(2), transaction=("shipper-1", 1))
+    assert tables.transaction_version("x", "shipper-0") == 7
+    assert tables.transaction_version("x", "shipper-1") == 1
+    assert tables.transaction_version("x", "another") is None
+
+
+def test_another_process_sees_what_was_appended(tables: DeltaTables) -> None:
+    tables.append("x", _rows(1))
+    assert tables.read("x").num_rows == 1
+    DeltaTables(tables.root).append("x", _rows(2))
+    assert tables.read("x").num_rows == 2
+
+
+def test_a_new_column_joins_the_schema(tables: DeltaTables) -> None:
+    tables.append("x", _rows(1))
+    tables.append("x", pa.table({"a": [2], "b": ["new"]}))
+    assert sorted(tables.read("x").to_pylist(), key=lambda row: row["a"]) == [{"a": 1, "b": None}, {"a": 2, "b": "new"}]
+
+
+def test_columns_are_read_alone(tables: DeltaTables) -> None:
+    tables.append("x", pa.table({"a": [1], "b": ["b"]}))
+    assert tables.read("x", columns=["b"]).column_names == ["b"]
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "/etc", "a//b", "A", "a b", "a/../b", "-a"])
+def test_no_name_leaves_the_root(tables: DeltaTables, name: str) -> None:
+    with pytest.raises(InvalidInput, match="may hold only"):
+        tables.append(name, _rows(1))
+
+
+def test_what_is_absent_is_not_found(tables: DeltaTables) -> None:
+    for read in (tables.read, tables.version, tables.open):
+        with pytest.raises(NotFound, match="'nothing'"):
+            read("nothing")
+    tables.append("x", _rows(1))
+    with pytest.raises(NotFound, match="no version 9"):
+        tables.read("x", version=9)
+
+
+def test_a_root_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="Table x could not be written"):
+        DeltaTables(str(tmp_path / "file")).append("x", _rows(1))
+
+
+@pytest.mark.parametrize("name", ["with space", "100%", "ümlaut", "hash#and?mark"])
+def test_a_folder_of_any_other_name_holds_tables(tmp_path: Path, name: str) -> None:
+    DeltaTables(str(tmp_path / name)).append("x", _rows(1))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert DeltaTables(str(tmp_path / name)).read("x").num_rows == 1
+
+
+def test_a_folder_that_looks_encoded_is_refused_before_anything_is_lost(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="two hex digits"):
+        DeltaTables(str(tmp_path / "a%41"))
