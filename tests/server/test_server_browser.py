@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 import pytest
 import uvicorn
@@ -20,11 +20,16 @@ from bailiwick.server.ui.pages import PAGES
 from tests_support.populated import ADMIN, Story
 from tests_support.postgres import required
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+Scheme: TypeAlias = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 WIDTHS = {"desktop": 1280, "tablet": 820, "telephone": 390}
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Browser]:
     """Chromium, the system's or playwright's own, or a skip that says so."""
     try:
         from playwright.sync_api import sync_playwright
@@ -75,9 +80,9 @@ def paths(story: Story) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_no_page_scrolls_sideways_or_breaks_its_own_policy(
-    browser, address: str, story: Story, width: int, scheme: str
+    browser: Browser, address: str, story: Story, width: int, scheme: Scheme
 ) -> None:
     folder = os.environ.get("BAILIWICK_TEST_SCREENSHOTS")
     context = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme)
@@ -96,8 +101,8 @@ def test_no_page_scrolls_sideways_or_breaks_its_own_policy(
     context.close()
 
 
-def test_text_has_enough_contrast_in_both_themes(browser, address: str, story: Story) -> None:
-    for scheme in ("light", "dark"):
+def test_text_has_enough_contrast_in_both_themes(browser: Browser, address: str, story: Story) -> None:
+    for scheme in SCHEMES:
         context = browser.new_context(color_scheme=scheme)
         page = context.new_page()
         for path in paths(story).values():
@@ -106,7 +111,7 @@ def test_text_has_enough_contrast_in_both_themes(browser, address: str, story: S
         context.close()
 
 
-def test_the_first_tab_offers_to_skip_the_navigation(browser, address: str) -> None:
+def test_the_first_tab_offers_to_skip_the_navigation(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(address)
     page.keyboard.press("Tab")
@@ -116,7 +121,7 @@ def test_the_first_tab_offers_to_skip_the_navigation(browser, address: str) -> N
     page.close()
 
 
-def test_everything_in_reach_of_the_pointer_is_in_reach_of_the_keyboard(browser, address: str) -> None:
+def test_everything_in_reach_of_the_pointer_is_in_reach_of_the_keyboard(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(f"{address}/monitor/late")
     reachable = page.evaluate(
@@ -134,7 +139,7 @@ def test_everything_in_reach_of_the_pointer_is_in_reach_of_the_keyboard(browser,
     page.close()
 
 
-def test_the_chosen_theme_outlives_the_page(browser, address: str) -> None:
+def test_the_chosen_theme_outlives_the_page(browser: Browser, address: str) -> None:
     context = browser.new_context(color_scheme="light")
     page = context.new_page()
     page.goto(address)
@@ -147,7 +152,7 @@ def test_the_chosen_theme_outlives_the_page(browser, address: str) -> None:
     context.close()
 
 
-def test_pages_work_without_script(browser, address: str, story: Story) -> None:
+def test_pages_work_without_script(browser: Browser, address: str, story: Story) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(address)
@@ -158,7 +163,7 @@ def test_pages_work_without_script(browser, address: str, story: Story) -> None:
     context.close()
 
 
-def test_hovering_over_a_chart_reads_out_its_values(browser, address: str) -> None:
+def test_hovering_over_a_chart_reads_out_its_values(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(f"{address}/monitor/late")
     hit = page.locator(".hit").nth(3)
@@ -170,7 +175,7 @@ def test_hovering_over_a_chart_reads_out_its_values(browser, address: str) -> No
     page.close()
 
 
-def test_a_page_follows_events_without_being_loaded_again(browser, address: str, story: Story) -> None:
+def test_a_page_follows_events_without_being_loaded_again(browser: Browser, address: str, story: Story) -> None:
     page = browser.new_page()
     page.goto(f"{address}/pipelines")
     rows = page.locator("tbody tr").count()

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from httpx import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bailiwick.core import errors
 from bailiwick.core.errors import BailiwickError, CheckFailed, InvalidInput, MissingExtra
+from bailiwick.lifecycle.platform import Platform
 from bailiwick.server.api.errors import STATUS, detail_of, error_response, status_of
+from bailiwick.server.api.route import Route
 from bailiwick.server.api.routes import ROUTES
 from bailiwick.server.asgi import create_app
 from bailiwick.server.middleware import MAX_BODY_BYTES
 from tests_support.control import TestClient, local
 
 
-def _error(answer) -> dict:
-    assert set(answer.json()) == {"error"}
-    return answer.json()["error"]
+def _error(answer: Response) -> dict[str, Any]:
+    body: dict[str, dict[str, Any]] = answer.json()
+    assert set(body) == {"error"}
+    return body["error"]
 
 
 def test_every_class_of_error_has_a_status() -> None:
@@ -32,14 +37,14 @@ def test_every_class_of_error_has_a_status() -> None:
 def test_a_failed_check_tells_its_findings() -> None:
     detail = detail_of(CheckFailed("Two gates say no.", findings=["auc 0.5"], hint="Train longer."))
     assert detail.findings == ("auc 0.5",)
-    body = json.loads(error_response(422, detail).body)
+    body = json.loads(bytes(error_response(422, detail).body))
     assert body["error"] == {
         "code": "check_failed", "message": "Two gates say no.", "hint": "Train longer.", "findings": ["auc 0.5"],
     }  # fmt: skip
 
 
 def test_an_error_without_findings_has_no_such_key() -> None:
-    assert "findings" not in json.loads(error_response(400, detail_of(InvalidInput("No."))).body)["error"]
+    assert "findings" not in json.loads(bytes(error_response(400, detail_of(InvalidInput("No."))).body))["error"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,9 @@ def test_a_body_that_hides_its_length_is_refused_while_it_is_read(client: TestCl
     assert (answer.status_code, _error(answer)["code"]) == (413, "limit_exceeded")
 
 
-def test_a_fault_of_ours_is_told_without_detail(platform, caplog, monkeypatch) -> None:
+def test_a_fault_of_ours_is_told_without_detail(
+    platform: Platform, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_args: object) -> None:
         raise RuntimeError("secret path /home/somebody")
 
@@ -124,7 +131,9 @@ def test_a_fault_of_ours_is_told_without_detail(platform, caplog, monkeypatch) -
     assert "secret path" in caplog.text
 
 
-def test_a_database_that_does_not_answer_is_503(platform, client: TestClient, monkeypatch) -> None:
+def test_a_database_that_does_not_answer_is_503(
+    platform: Platform, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sqlalchemy.exc import OperationalError
 
     def refuse(*_args: object) -> None:
@@ -154,7 +163,9 @@ _JSON = st.recursive(
     ),
     body=_JSON,
 )
-def test_no_input_is_a_fault_of_ours(client: TestClient, route, part: str, query: dict, body: object) -> None:
+def test_no_input_is_a_fault_of_ours(
+    client: TestClient, route: Route, part: str, query: dict[str, str], body: object
+) -> None:
     from urllib.parse import quote
 
     values = dict.fromkeys(route.parameters, quote(part.encode("utf-8", "replace"), safe=""))

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from urllib.parse import quote, urldefrag
 
 import pytest
+from tests.server.conftest import ClientOf
 
 from bailiwick.core.actor import Actor
 from bailiwick.lifecycle.platform import Platform
@@ -194,7 +195,9 @@ def test_a_page_that_is_not_there_leads_on(client: TestClient) -> None:
     assert client.get("/models/a%00b").status_code == 400
 
 
-def test_a_viewer_sees_no_journal_and_no_buttons(platform: Platform, as_remote, tokens) -> None:
+def test_a_viewer_sees_no_journal_and_no_buttons(
+    platform: Platform, as_remote: ClientOf, tokens: dict[str, str]
+) -> None:
     viewer = as_remote(tokens["viewer"])
     overview = viewer.get("/").text
     assert "Recent activity" not in overview
@@ -235,7 +238,7 @@ class TestForms:
         assert "slices look bad" in client.get("/models/flights/versions/1").text
 
     def test_a_person_without_the_permission_is_told_so(
-        self, platform: Platform, as_remote, tokens, admin: Actor
+        self, platform: Platform, as_remote: ClientOf, tokens: dict[str, str], admin: Actor
     ) -> None:
         request = _request(platform, admin)
         viewer = as_remote(tokens["viewer"])

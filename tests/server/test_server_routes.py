@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from httpx import Response
+from tests.server.conftest import ClientOf
 
 from bailiwick.core.actor import Permission
 from bailiwick.lifecycle.platform import Platform
@@ -12,6 +14,7 @@ from bailiwick.server.api.route import PUBLIC, Nothing, Route
 from bailiwick.server.api.routes import ROUTES
 from bailiwick.server.asgi import create_app
 from tests_support.control import TestClient
+from tests_support.populated import Story
 
 PROTECTED = [route for route in ROUTES if route.permission is not PUBLIC]
 EXAMPLES = {"number": "1", "digest": "a" * 64}
@@ -31,7 +34,8 @@ def path_of(route: Route) -> str:
 
 def call(client: TestClient, route: Route) -> int:
     body = None if route.body is Nothing else BODIES.get(route.name, {})
-    return client.request(route.method, path_of(route), json=body, params=QUERIES.get(route.name)).status_code
+    answer: Response = client.request(route.method, path_of(route), json=body, params=QUERIES.get(route.name))
+    return answer.status_code
 
 
 def test_every_route_states_its_permission() -> None:
@@ -62,20 +66,22 @@ def test_two_rows_with_one_path_keep_the_server_from_starting(platform: Platform
         create_app(platform, routes=[ROUTES[0], ROUTES[0]])
 
 
-def test_without_a_token_every_protected_route_answers_401(as_remote) -> None:
+def test_without_a_token_every_protected_route_answers_401(as_remote: ClientOf) -> None:
     client = as_remote()
     for route in PROTECTED:
         assert call(client, route) == 401, route.path
 
 
-def test_a_token_of_another_workspace_proves_nothing_here(as_remote, tokens) -> None:
+def test_a_token_of_another_workspace_proves_nothing_here(as_remote: ClientOf, tokens: dict[str, str]) -> None:
     client = as_remote(tokens["stranger"])
     for route in PROTECTED:
         assert call(client, route) == 401, route.path
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
-def test_a_role_may_call_exactly_what_its_permissions_allow(as_remote, tokens, role: str) -> None:
+def test_a_role_may_call_exactly_what_its_permissions_allow(
+    as_remote: ClientOf, tokens: dict[str, str], role: str
+) -> None:
     client = as_remote(tokens[role])
     for route in PROTECTED:
         status = call(client, route)
@@ -85,7 +91,7 @@ def test_a_role_may_call_exactly_what_its_permissions_allow(as_remote, tokens, r
             assert status == 403, (route.path, status)
 
 
-def test_a_missing_permission_is_named(as_remote, tokens) -> None:
+def test_a_missing_permission_is_named(as_remote: ClientOf, tokens: dict[str, str]) -> None:
     body = as_remote(tokens["viewer"]).get("/api/v1/journal/entries").json()["error"]
     assert body["code"] == "not_allowed"
     assert "journal.read" in body["message"]
@@ -97,7 +103,7 @@ def test_an_unknown_record_is_404_on_every_route_that_names_one(client: TestClie
             assert call(client, route) == 404, route.path
 
 
-def test_records_of_another_workspace_read_as_missing(story, populated: TestClient) -> None:
+def test_records_of_another_workspace_read_as_missing(story: Story, populated: TestClient) -> None:
     elsewhere = {"Bailiwick-Workspace": "elsewhere"}
     for path in (
         "/api/v1/endpoints/late",
@@ -120,7 +126,7 @@ def test_every_listing_answers_on_an_empty_platform(client: TestClient, route: R
     assert call(client, route) == expected
 
 
-def test_every_read_answers_on_a_platform_with_a_history(story, populated: TestClient) -> None:
+def test_every_read_answers_on_a_platform_with_a_history(story: Story, populated: TestClient) -> None:
     ids = story.ids
     version = story.platform.registry.version("default", "flights", 1)
     values = {
