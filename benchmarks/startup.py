@@ -6,6 +6,8 @@ Times are best of several fresh processes, from starting the process to its end 
 answer of every part (servers). Every start is on an empty folder, so that making the database is part of it. Memory is
 resident memory summed over all processes: pages that processes share are counted once for each.
 
+The targets are for a quiet machine with two cores; how quiet it was is printed at the end.
+
 Both programs run from bytecode, as pip installs it, in `.bench/bytecode`. MLflow is installed from PyPI into
 `.bench/mlflow` when it is not there yet. Exits 1 when a target is missed. Linux only: it reads `/proc`.
 """
@@ -26,17 +28,21 @@ import urllib.error
 import urllib.request
 import venv
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 BENCH = Path(__file__).resolve().parents[1] / ".bench"
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     "PYTHONPYCACHEPREFIX": str(BENCH / "bytecode"),
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # so that no start waits for the network
 }
 PEER = "mlflow==3.17.2"
 IMPORTS = 15
 PATIENCE_SECONDS = 120.0
+Looked = TypeVar("Looked")
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,20 @@ class Process:
     command: str
     resident: float
     shared_out: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds until everything answered, processor seconds of all processes until then, and the processes when idle."""
+
+    ready: float
+    processor: float
+    processes: list[Process]
+
+    @property
+    def memory(self) -> float:
+        """Megabytes resident in all processes."""
+        return sum(process.resident for process in self.processes)
 
 
 @dataclass(frozen=True)
@@ -94,8 +114,8 @@ def best_ms(arguments: list[str]) -> float:
     return min(times[1:])
 
 
-def start(server: Server, *, idle: float) -> tuple[float, list[Process]]:
-    """Seconds until everything answered, and the processes after `idle` more seconds."""
+def start(server: Server, *, idle: float) -> Start:
+    """Start on an empty folder, wait until everything answers and `idle` seconds more, look, and stop."""
     with tempfile.TemporaryDirectory(prefix="startup-") as folder:
         ports = free_port(), free_port()
         output = (Path(folder) / "output").open("w")
@@ -116,8 +136,9 @@ def start(server: Server, *, idle: float) -> tuple[float, list[Process]]:
                         sys.exit(f"{server.name} did not start:\n{(Path(folder) / 'output').read_text()}")
                     time.sleep(0.01)
             ready = time.perf_counter() - started
+            processor = sum(of_all(process.pid, processor_seconds))
             time.sleep(idle)
-            return ready, tree(process.pid)
+            return Start(ready, processor, of_all(process.pid, measure))
         finally:
             end(process)
             output.close()
@@ -172,9 +193,19 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def tree(root: int) -> list[Process]:
-    """The process and everything under it, with its memory."""
-    return [measure(pid) for pid in (root, *descendants(root))]
+def of_all(root: int, look: Callable[[int], Looked]) -> list[Looked]:
+    """What `look` says of the process and of everything under it; those that end meanwhile are left out."""
+    found = []
+    for pid in (root, *descendants(root)):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(look(pid))
+    return found
+
+
+def processor_seconds(pid: int) -> float:
+    """What the process has used so far, in user and kernel mode."""
+    columns = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(pid: int) -> Process:
@@ -187,12 +218,11 @@ def measure(pid: int) -> Process:
     return Process(" ".join(words)[:70], resident, shared_out)
 
 
-def several(server: Server, *, starts: int, idle: float) -> tuple[float, list[Process]]:
-    """The quickest of several starts, after one that does not count, and the memory at the end of the last."""
+def several(server: Server, *, starts: int, idle: float) -> Start:
+    """The least time of several starts, after one that does not count, and the processes at the end of the last."""
     start(server, idle=0)
-    times = [start(server, idle=0)[0] for _ in range(starts - 1)]
-    last, processes = start(server, idle=idle)
-    return min(*times, last) if times else last, processes
+    tried = [start(server, idle=idle if number == starts else 0) for number in range(1, starts + 1)]
+    return Start(min(one.ready for one in tried), min(one.processor for one in tried), tried[-1].processes)
 
 
 # -- the peer -----------------------------------------------------------------------------------------------------------
@@ -213,6 +243,12 @@ def install_peer() -> str:
 # -- the report ---------------------------------------------------------------------------------------------------------
 
 
+def ticks() -> tuple[int, int]:
+    """Processor ticks since boot: those that went to other machines on this host, and all."""
+    columns = [int(count) for count in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return columns[7], sum(columns)
+
+
 class Report:
     """Rows of figure, measured, target; remembers what was missed."""
 
@@ -230,9 +266,20 @@ class Report:
         if over:
             self.missed.append(figure)
 
-    def processes(self, found: list[Process]) -> None:
-        """Where the memory is."""
-        for process in found:
+    def server(
+        self,
+        name: str,
+        found: Start,
+        idle: float,
+        *,
+        ready_target: float | None = None,
+        memory_target: float | None = None,
+    ) -> None:
+        """Three figures of a server, and where its memory is."""
+        self.row(f"{name}, until all of it answers", found.ready, "s", ready_target)
+        self.row(f"{name}, processor time until then", found.processor, "s")
+        self.row(f"{name}, memory idle for {idle:g} s", found.memory, "MB", memory_target)
+        for process in found.processes:
             print(f"    {process.resident:6.0f} MB  (PSS {process.shared_out:5.0f} MB)  {process.command}")
 
 
@@ -243,25 +290,23 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=10.0, help="seconds to wait before memory is read (10)")
     arguments = parser.parse_args()
     peer = "" if arguments.no_peer else install_peer()
-    load = os.getloadavg()[0]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}\n")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    load, (stolen, total) = os.getloadavg()[0], ticks()
 
     report = Report()
     report.row("python -c pass", best_ms(["-c", "pass"]), "ms")
     report.row('python -c "import bailiwick"', best_ms(["-c", "import bailiwick"]), "ms", 150)
     report.row("bailiwick --help", best_ms(["-m", "bailiwick", "--help"]), "ms", 300)
-    ready, found = several(BAILIWICK, starts=arguments.starts, idle=arguments.idle)
-    memory = sum(process.resident for process in found)
-    report.row("bailiwick up, until all parts answer", ready, "s", 3)
-    report.row(f"bailiwick up, memory idle for {arguments.idle:g} s", memory, "MB", 400)
-    report.processes(found)
+    own = several(BAILIWICK, starts=arguments.starts, idle=arguments.idle)
+    report.server("bailiwick up", own, arguments.idle, ready_target=3, memory_target=400)
     if peer:
-        their_ready, found = several(MLFLOW, starts=arguments.starts, idle=arguments.idle)
-        their_memory = sum(process.resident for process in found)
-        report.row(f"mlflow {peer} server, until it answers", their_ready, "s")
-        report.row(f"mlflow {peer} server, memory idle for {arguments.idle:g} s", their_memory, "MB")
-        report.processes(found)
-        print(f"\nMLflow's over ours: start {their_ready / ready:.1f} ×, memory {their_memory / memory:.1f} ×")
+        other = several(MLFLOW, starts=arguments.starts, idle=arguments.idle)
+        report.server(f"mlflow {peer} server", other, arguments.idle)
+        ratios = other.ready / own.ready, other.processor / own.processor, other.memory / own.memory
+        print("\nMLflow's over ours: start {:.1f} ×, processor time {:.1f} ×, memory {:.1f} ×".format(*ratios))
+    stolen_now, total_now = ticks()
+    share = (stolen_now - stolen) / (total_now - total)
+    print(f"\nLoad before: {load:.1f}. Processor time that other machines on this host took meanwhile: {share:.0%}.")
     if report.missed:
         sys.exit(f"\ntargets missed: {', '.join(report.missed)}")
 
