@@ -59,12 +59,13 @@ def difference() -> tuple[str, str]:
             options = {
                 "version_table": VERSION_TABLE,
                 "compare_type": True,
-                "include_object": lambda item, name, *_: name != VERSION_TABLE,
+                "include_object": lambda _item, name, *_: name != VERSION_TABLE,
             }
             context = MigrationContext.configure(connection, opts=options)
             script = produce_migrations(context, metadata)
         database.close()
-    assert script.upgrade_ops is not None and script.downgrade_ops is not None
+    assert script.upgrade_ops is not None
+    assert script.downgrade_ops is not None
     return render_python_code(script.upgrade_ops), render_python_code(script.downgrade_ops)
 
 

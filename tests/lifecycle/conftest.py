@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests_support.fraud_project import CODE, PROJECT, rows
 
 from bailiwick.app import open_platform
 from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.testing.clock import FakeClock
+from tests_support.fraud_project import CODE, PROJECT, rows
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests_support.fraud_project import PROJECT, rows
 
 from bailiwick.app import open_platform
 from bailiwick.core.actor import Actor
@@ -21,6 +20,7 @@ from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.training.pipeline import engine_for, training_pipeline
 from bailiwick.pipelines.model import PipelineRun, StepStatus
 from bailiwick.pipelines.project import load_project
+from tests_support.fraud_project import PROJECT, rows
 
 
 def run(platform: Platform, actor: Actor, folder: Path, **params: object) -> PipelineRun:

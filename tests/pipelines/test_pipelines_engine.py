@@ -485,8 +485,8 @@ def test_runs_of_another_workspace_do_not_exist(
     assert _engine(records, pipeline).work_once(stranger) is False
 
 
-def test_a_cached_rerun_of_five_steps_is_quick(records: Records, admin: Actor, service: PipelineService) -> None:
-    """The best of three, since other programs may be using the machine; shown with -s."""
+def test_a_rerun_of_five_steps_comes_from_the_cache(records: Records, admin: Actor, service: PipelineService) -> None:
+    """Times are printed (-s), not judged: other programs may be using the machine."""
     pipeline = _chain(lambda _context: {}, "a", "b", "c", "d", "e")
     engine = _engine(records, pipeline)
 
@@ -498,4 +498,4 @@ def test_a_cached_rerun_of_five_steps_is_quick(records: Records, admin: Actor, s
 
     fresh, cached = min(seconds(number) for number in range(3)), min(seconds(number) for number in range(3))
     print(f"engine overhead per step: {fresh * 200:.1f} ms fresh, {cached * 200:.1f} ms cached")
-    assert cached < 0.2
+    assert {step.status for step in service.runs(admin.workspace, 1)[0].steps} == {StepStatus.CACHED}

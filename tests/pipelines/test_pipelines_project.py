@@ -48,7 +48,7 @@ def test_the_flights_example_is_read_with_typed_values() -> None:
     assert project.retrain.tune is False
     assert project.retrain.window_ms == 365 * 86_400_000
     assert project.deploy.strategy.canary is not None
-    assert list(project.deploy.strategy.canary.ramp) == [5, 25, 50, 100]
+    assert list(project.deploy.strategy.canary.ramp) == [10, 50, 100]
     assert project.govern.approvals["production"].evidence == ("gates", "card")
     assert project.govern.retention.predictions_ms == 180 * 86_400_000
     assert "late" not in project.features

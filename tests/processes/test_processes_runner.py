@@ -56,9 +56,26 @@ def test_a_run_that_cannot_be_executed_says_so_in_the_log_and_frees_the_runner(t
     assert not runner.busy
     runner.execute("0" * 32)
     runner.execute("1" * 32)  # one at a time: this does nothing
-    until(lambda: not runner.busy, "the process to end")
+    until(lambda: not runner.busy, "the run to end")
+    runner.execute("2" * 32)  # the same child takes the next
+    until(lambda: not runner.busy, "the next run to end")
     runner.stop()
-    assert (tmp_path / "logs" / "runs.log").read_text().startswith(f"error: There is no Bailiwick home at {tmp_path}")
+    said = (tmp_path / "logs" / "runs.log").read_text()
+    assert "'" + "0" * 32 + "' does not exist" in said
+    assert "2" * 32 in said
+    assert "1" * 32 not in said
+
+
+def test_a_child_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    runner = RunRunner(Settings(home=tmp_path))
+    runner.execute("0" * 32)
+    assert runner._process is not None
+    runner._process.kill()
+    until(lambda: not runner.busy, "the runner to notice")
+    runner.execute("1" * 32)
+    until(lambda: not runner.busy, "the next run to end")
+    runner.stop()
+    assert "1" * 32 in (tmp_path / "logs" / "runs.log").read_text()
 
 
 def test_children_get_exactly_the_settings_of_their_parent(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -34,11 +33,24 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, room: int
 
 def paragraph(text: str, *, room: int, indent: str = "    ") -> list[str]:
     """Wrapped and indented lines of a text; its own line breaks are kept."""
-    return [
-        line
-        for part in text.splitlines()
-        for line in textwrap.wrap(part, max(room, 40), initial_indent=indent, subsequent_indent=indent) or [""]
-    ]
+    return [indent + line for line in wrapped(text, max(room, 40) - len(indent))]
+
+
+def wrapped(text: str, size: int) -> list[str]:
+    """Lines of at most `size` terminal cells, broken between words, and within a word that is longer than a line."""
+    lines = []
+    for part in text.splitlines() or [""]:
+        line = ""
+        for word in part.split():
+            joined = f"{line} {word}" if line else word
+            if _length(joined) <= size:
+                line = joined
+                continue
+            lines += [line] if line else []
+            *full, line = _chopped(word, size)
+            lines += full
+        lines.append(line)
+    return lines
 
 
 def cell(value: object) -> str:
@@ -90,9 +102,17 @@ def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -
 
 
 def _broken(text: str, size: int) -> list[str]:
-    if _length(text) <= size and "\n" not in text:
-        return [text]
-    return [line for part in text.splitlines() for line in textwrap.wrap(part, size) or [""]]
+    return [text] if _length(text) <= size and "\n" not in text else wrapped(text, size)
+
+
+def _chopped(word: str, size: int) -> list[str]:
+    """The word in pieces that fit."""
+    pieces = [""]
+    for letter in word:
+        if _length(pieces[-1] + letter) > size:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces
 
 
 def _padded(text: str, size: int, *, right: bool) -> str:

@@ -66,7 +66,7 @@ def root(
 def main() -> None:
     """Entry point of the command; exit codes 0 ok, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 unreachable."""
     try:
-        app(args=root_options_first(sys.argv[1:]))
+        app(args=root_options_first(sys.argv[1:]), prog_name="bailiwick")
     except BailiwickError as error:
         _fail(error)
     except OSError as error:

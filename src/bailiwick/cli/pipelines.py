@@ -56,7 +56,6 @@ def run(
     start: Annotated[str | None, typer.Option(help="Use data from this event time on (ISO 8601, UTC).")] = None,
     end: Annotated[str | None, typer.Option(help="Use data before this event time (ISO 8601, UTC).")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this failed, cancelled or interrupted run.")] = None,
-    execute: Annotated[str | None, typer.Option(hidden=True, help="Execute a run that a trigger submitted.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Run the project's pipeline. What has not changed since an earlier run is not done again."""
@@ -64,9 +63,6 @@ def run(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if resume is not None and (steps or start or end):
         raise InvalidInput("--resume goes on with a run as it was started; leave out steps, --start and --end.")
-    if execute is not None:
-        _execute_submitted(execute)
-        return
     window = {"start": _moment("--start", start), "end": _moment("--end", end)}
     read = None if resume is not None else _read(project)
     with open_session(create=read is not None) as (platform, actor):
@@ -82,7 +78,7 @@ def run(
         _print_run(finished, notes)
         _print_next(finished)
     if finished.status != "FINISHED":
-        say(f"Tracebacks: {logged}", err=True)
+        say(f"More in {logged}", err=True)
         sys.exit(1)
 
 
@@ -174,30 +170,15 @@ def _execute(
         raise typer.Exit(128 + (signal.SIGTERM if interrupt.args else signal.SIGINT)) from None
 
 
-def _execute_submitted(run_id: str) -> None:
-    """A worker's child: what it does is logged, and SIGTERM gives the step it is at back at once."""
-    from bailiwick.core.actor import system_actor
-    from bailiwick.lifecycle.training.pipeline import engine_for
-    from bailiwick.processes.parent import stop_with_parent
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    stop_with_parent()
-    _log_to(None)
-    with open_session() as (platform, actor):
-        found = platform.pipelines.run(actor.workspace, run_id)
-        engine_for(platform, found).execute(system_actor(actor.workspace, "training"), run_id)
-
-
 def _interrupt(number: int, _frame: FrameType | None) -> Never:
     raise KeyboardInterrupt(number)
 
 
-def _log_to(path: Path | None) -> Path | None:
-    """Tracebacks of the user's code are kept in a file (None: standard error); the message alone is shown."""
+def _log_to(path: Path) -> Path:
+    """Tracebacks of the user's code are kept in a file; the message alone is shown."""
     import logging  # imported here: no other command logs
 
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     form = "%(asctime)s %(levelname)s %(name)s %(message)s"
     logging.basicConfig(filename=path, level=logging.INFO, format=form)
     return path

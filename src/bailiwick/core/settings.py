@@ -13,32 +13,42 @@ from bailiwick.core.errors import InvalidInput
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def _setting(default: object, doc: str) -> object:
-    return field(default=default, metadata={"doc": doc})
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything an operator can set. `docs/reference/settings.md` is generated from the `doc` of each field."""
 
-    home: Path = _setting(Path(".bailiwick"), "folder for all state that has no URL of its own")  # type: ignore[assignment]
-    workspace: str = _setting("default", "workspace (tenant) to act in")  # type: ignore[assignment]
-    database_url: str = _setting("", "SQL database; empty means SQLite in `home`; `postgresql://…` for PostgreSQL")  # type: ignore[assignment]
-    blobs_url: str = _setting(
-        "", "content-addressed blobs; empty means a folder in `home`; `s3://…`, `gs://…`, `az://…`"
-    )  # type: ignore[assignment]
-    tables_url: str = _setting("", "Delta tables; empty means a folder in `home`; `s3://…`, `gs://…`, `az://…`")  # type: ignore[assignment]
-    host: str = _setting(
-        "127.0.0.1", "address that control and serve bind to; any but loopback needs `insecure` for now"
-    )  # type: ignore[assignment]
-    control_port: int = _setting(8600, "port of the control plane: API, UI, metrics, health")  # type: ignore[assignment]
-    inference_port: int = _setting(8601, "port of inference over HTTP")  # type: ignore[assignment]
-    control_url: str = _setting("", "where `serve` finds the control plane; empty means `host`:`control_port`")  # type: ignore[assignment]
-    serve_workers: int = _setting(1, "inference processes on this machine")  # type: ignore[assignment]
-    token: str = _setting("", "API token to act with; empty means the local administrator, on loopback only")  # type: ignore[assignment]
-    insecure: bool = _setting(False, "allow binding to an address other than loopback without TLS")  # type: ignore[assignment]
-    spool_bytes: int = _setting(1 << 30, "most bytes of predictions waiting to be shipped, per worker; then 503")  # type: ignore[assignment]
-    max_body_bytes: int = _setting(64 << 20, "largest request body accepted, in bytes")  # type: ignore[assignment]
+    home: Path = field(default=Path(".bailiwick"), metadata={"doc": "folder for all state that has no URL of its own"})
+    workspace: str = field(default="default", metadata={"doc": "workspace (tenant) to act in"})
+    database_url: str = field(
+        default="", metadata={"doc": "SQL database; empty means SQLite in `home`; `postgresql://…` for PostgreSQL"}
+    )
+    blobs_url: str = field(
+        default="",
+        metadata={"doc": "content-addressed blobs; empty means a folder in `home`; `s3://…`, `gs://…`, `az://…`"},
+    )
+    tables_url: str = field(
+        default="", metadata={"doc": "Delta tables; empty means a folder in `home`; `s3://…`, `gs://…`, `az://…`"}
+    )
+    host: str = field(
+        default="127.0.0.1",
+        metadata={"doc": "address that control and serve bind to; any but loopback needs `insecure` for now"},
+    )
+    control_port: int = field(default=8600, metadata={"doc": "port of the control plane: API, UI, metrics, health"})
+    inference_port: int = field(default=8601, metadata={"doc": "port of inference over HTTP"})
+    control_url: str = field(
+        default="", metadata={"doc": "where `serve` finds the control plane; empty means `host`:`control_port`"}
+    )
+    serve_workers: int = field(default=1, metadata={"doc": "inference processes on this machine"})
+    token: str = field(
+        default="", metadata={"doc": "API token to act with; empty means the local administrator, on loopback only"}
+    )
+    insecure: bool = field(
+        default=False, metadata={"doc": "allow binding to an address other than loopback without TLS"}
+    )
+    spool_bytes: int = field(
+        default=1 << 30, metadata={"doc": "most bytes of predictions waiting to be shipped, per worker; then 503"}
+    )
+    max_body_bytes: int = field(default=64 << 20, metadata={"doc": "largest request body accepted, in bytes"})
 
     @property
     def sql_url(self) -> str:

@@ -90,9 +90,9 @@ class PlatformClient:
     def wait_while_training(self) -> None:
         """Return once no pipeline run is under way."""
         deadline = time.monotonic() + RUN_SECONDS
-        while self.state().busy:
+        while any(run["status"] in ACTIVE for run in self._control.get("/api/v1/pipeline-runs?limit=3")["items"]):
             if time.monotonic() > deadline:
                 raise Unavailable(
                     f"A training run took over {RUN_SECONDS:.0f} s.", hint="See logs/runs.log in the home folder."
                 )
-            time.sleep(0.1)
+            time.sleep(0.3)

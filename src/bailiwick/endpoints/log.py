@@ -88,6 +88,7 @@ class PredictionLog:
 
     def __init__(self, tables: DeltaTables) -> None:
         self._tables = tables
+        self._watermarks: dict[str, tuple[int, int | None]] = {}
 
     def append_predictions(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
         """Append rows that have at least the columns of `prediction_schema`.
@@ -157,7 +158,14 @@ class PredictionLog:
         name = predictions_table(endpoint)
         if not self._tables.exists(name):
             return None
-        files = pa.table(self._tables.open(name).get_add_actions(flatten=True))
+        table = self._tables.open(name)
+        known = self._watermarks.get(endpoint)
+        if known is None or known[0] != table.version():
+            known = self._watermarks[endpoint] = (table.version(), self._newest_time(endpoint, table))
+        return known[1]
+
+    def _newest_time(self, endpoint: str, table: DeltaTable) -> int | None:
+        files = pa.table(table.get_add_actions(flatten=True))
         if "max.time" in files.column_names and files["max.time"].null_count == 0:
             return pc.max(files["max.time"]).as_py()  # type: ignore[no-any-return]
         return pc.max(self.predictions(endpoint, columns=["time"])["time"]).as_py()  # type: ignore[no-any-return]

@@ -24,6 +24,7 @@ log = logging.getLogger("bailiwick.duties")
 
 Story = Callable[[], list[str]]
 LOOK_SECONDS = 2.0
+FULL_SECONDS = 5.0
 
 
 class Runner(Protocol):
@@ -57,17 +58,23 @@ class Duties:
         signer = Signer.in_folder(platform.keys_folder)
         self._sequencer = Sequencer(platform.database, platform.journal_folder, signer)
         self._unseen = True
-        self._looked = 0.0
+        self._looked = self._full = 0.0
+        self._head = -1
 
     def make_pass(self) -> Pass:
-        """Do what is due. While predictions keep streaming in, windows and rollouts are looked at every two seconds only,
-        and the pass counts as whole when they were.
+        """Do what is due. Nothing new in the journal and nothing shipped means nothing to do, until the next full pass.
+
+        While predictions keep streaming in, windows and rollouts are looked at every two seconds only; the pass counts
+        as whole when they were.
         """
         troubles: list[str] = []
         shipped = self._attempt("shipping predictions", self._ship, troubles)
         self._unseen = self._unseen or bool(shipped)
         now = time.monotonic()
-        look = self._unseen and (not shipped or now - self._looked > LOOK_SECONDS)
+        if not (self._unseen or self._changed() or now - self._full > FULL_SECONDS):
+            return Pass(moved=False, whole=True, troubles=tuple(troubles))
+        self._full = now
+        look = not shipped or now - self._looked > LOOK_SECONDS
         happened: list[str] = []
         if look:
             self._looked, self._unseen = now, False
@@ -82,9 +89,12 @@ class Duties:
         self._unseen = self._unseen or bool(happened) or bool(troubles)
         for event in happened:
             log.info("%s", event)
-        return Pass(
-            moved=bool(shipped or happened or integrated), whole=look or not self._unseen, troubles=tuple(troubles)
-        )
+        return Pass(moved=bool(shipped or happened or integrated), whole=look, troubles=tuple(troubles))
+
+    def _changed(self) -> bool:
+        """Whether anything was journalled since the last pass that asked."""
+        before, self._head = self._head, self._platform.journal.head()
+        return self._head != before
 
     def _attempt(self, what: str, story: Story, troubles: list[str]) -> list[str]:
         try:
@@ -102,11 +112,11 @@ class Duties:
         return [f"shipped {rows} rows"] if rows else []
 
     def _monitor(self) -> list[str]:
-        done = []
-        for endpoint in self._platform.endpoints.endpoints(self._actor.workspace):
-            for window in self._platform.monitors.evaluate_due(self._actor, endpoint.name):
-                done.append(f"evaluated window {window.id} of endpoint {endpoint.name}: {window.status}")
-        return done
+        return [
+            f"evaluated window {window.id} of endpoint {endpoint.name}: {window.status}"
+            for endpoint in self._platform.endpoints.endpoints(self._actor.workspace)
+            for window in self._platform.monitors.evaluate_due(self._actor, endpoint.name)
+        ]
 
     def _roll_out(self) -> list[str]:
         done = []

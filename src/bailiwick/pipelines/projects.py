@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import BigInteger, Column, Row, String, Table, Text, insert, select, update
@@ -72,4 +73,10 @@ class ProjectService:
 
 
 def _project(row: Row) -> Project:  # type: ignore[type-arg]
-    return parse_project(row.document, name=f"project {row.name}", folder=Path(row.folder))
+    return _parsed(row.name, row.document, row.folder)
+
+
+@lru_cache(maxsize=64)
+def _parsed(name: str, document: str, folder: str) -> Project:
+    """Projects are frozen, and asked for many times between two changes."""
+    return parse_project(document, name=f"project {name}", folder=Path(folder))

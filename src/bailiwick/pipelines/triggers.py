@@ -146,7 +146,7 @@ class TriggerService:
         return None if row is None else _schedule_of(row)
 
 
-class _Overtaken(Exception):  # noqa: N818 - not an error: another process fired this schedule first
+class _Overtaken(Exception):
     pass
 
 

@@ -1,6 +1,6 @@
 """What the supervisor starts: one kind of process, with its settings from the environment and no command line to carry.
 
-`python -m bailiwick.processes.child control|serve|work [number]`; people start the same by `bailiwick control` and so on.
+`python -m bailiwick.processes.child control|serve|work|execute [number]`; people start the same by `bailiwick control` and so on.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ def load(kind: str, number: int = 0) -> Callable[[Settings], None]:
         from bailiwick.serving.worker import serve_worker
 
         return partial(serve_worker, worker=number)
+    if kind == "execute":
+        from bailiwick.processes.execution import execute_runs
+
+        return execute_runs
     from bailiwick.processes.work import run_work
 
     return run_work

@@ -17,7 +17,7 @@ from bailiwick.serving.tensors import TensorSpec
 _ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 
 
-class Refused(Exception):  # noqa: N818 - an answer to a client, not a fault
+class Refused(Exception):
     """The request cannot be answered: an HTTP status and a message for the client."""
 
     def __init__(self, status: int, message: str) -> None:

@@ -19,7 +19,7 @@ WARM_UP_ROWS = (1, 1, 64)
 _LOG_FATAL = 4
 
 
-class ModelFailed(BailiwickError):  # noqa: N818 - named as its siblings in core.errors are
+class ModelFailed(BailiwickError):
     """The model raised an error on values that its signature allows: the fault is the version's, not the client's."""
 
     code = "model_failed"

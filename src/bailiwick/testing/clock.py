@@ -9,7 +9,7 @@ class FakeClock:
     def __init__(self, now: int = 1_750_000_000_000) -> None:
         self.now = now
 
-    def __call__(self) -> int:
+    def __call__(self) -> int:  # noqa: D102 - the contract is `core.clock.Clock`
         return self.now
 
     def advance(self, milliseconds: int) -> None:

@@ -17,7 +17,7 @@ Report = Callable[[int, float], None]
 """`report(step, value)` tells the tuner the validation metric so far; it raises Pruned when going on is not worth it."""
 
 
-class Pruned(Exception):  # noqa: N818 - a signal, like StopIteration, and no failure
+class Pruned(Exception):
     """Raised through the user's fit function by `report`; let it pass."""
 
 

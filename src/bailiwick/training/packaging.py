@@ -63,11 +63,14 @@ def read_metadata(model: onnx.ModelProto) -> PackageMetadata:
             f"The package has format {found.get('bailiwick.format')!r}; this version knows {FORMAT!r}.",
             hint="Train it again with this version.",
         )
-    return PackageMetadata(
-        signature=json.loads(found["bailiwick.signature"]),
-        features=found["bailiwick.features"],
-        names=tuple(json.loads(found["bailiwick.names"])),
-    )
+    try:
+        return PackageMetadata(
+            signature=json.loads(found["bailiwick.signature"]),
+            features=found["bailiwick.features"],
+            names=tuple(json.loads(found["bailiwick.names"])),
+        )
+    except (KeyError, ValueError) as error:
+        raise Corrupted(f"The package's metadata is damaged: {type(error).__name__}: {error}.") from error
 
 
 def _merge(features: onnx.ModelProto, model: onnx.ModelProto, matrix: str) -> onnx.ModelProto:

@@ -35,12 +35,12 @@ def register(platform: Platform, project: Project, context: StepContext) -> Mapp
         run_id=str(trained["run"]),
         snapshot=str(context.inputs["ingest"]["snapshot"]),
         signature=read_metadata(load(data)).signature,
-        metrics=dict(judged["metrics"]),  # type: ignore[arg-type, call-overload]
-        slices=dict(judged["slices"]),  # type: ignore[arg-type, call-overload]
-        parity=dict(trained["parity"]),  # type: ignore[arg-type, call-overload]
+        metrics=dict(judged["metrics"]),  # type: ignore[arg-type]
+        slices=dict(judged["slices"]),  # type: ignore[arg-type]
+        parity=dict(trained["parity"]),  # type: ignore[arg-type]
         environment=environment.to_json(),
         code_version=environment.git_commit or source_digest(project.train.entrypoint, project.folder),
-        parameters=dict(trained["parameters"]),  # type: ignore[arg-type, call-overload]
+        parameters=dict(trained["parameters"]),  # type: ignore[arg-type]
         reference_profile=platform.blobs.put(_reference(platform, project, context, data)),
         description=str(context.params.get("reason") or ""),
     )

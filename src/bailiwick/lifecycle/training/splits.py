@@ -75,4 +75,5 @@ def labels_of(rows: pa.Table, *, column: str, positive: object) -> npt.NDArray[n
         raise InvalidInput(
             f"data.label.positive {positive!r} is not a value of column {column!r} ({found.type})."
         ) from error
-    return pc.equal(found, wanted).to_numpy(zero_copy_only=False).astype(np.int64)
+    labels: npt.NDArray[np.int64] = pc.equal(found, wanted).to_numpy(zero_copy_only=False).astype(np.int64)
+    return labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from bailiwick.core.canonical import from_canonical
 from bailiwick.core.errors import Corrupted, NotFound
@@ -51,6 +51,11 @@ class JournalReader:
         if row is None:
             raise NotFound.of("Journal entry", entry_id)
         return entry_of(row)
+
+    def head(self) -> int:
+        """Number of the newest entry of any workspace, 0 for an empty journal: it moves exactly when something changed."""
+        with self._database.read() as connection:
+            return connection.scalar(select(func.max(entries.c.number))) or 0
 
     def checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint, or None before the first entries were integrated."""
