@@ -127,9 +127,19 @@ def apply_file(project: ProjectOption = Path("bailiwick.yaml"), json: JsonOption
 
 
 def _read(file: Path) -> Project:
+    """The project file, with the words that other parts give meaning to understood as well, before anything is run."""
+    from bailiwick.evaluation.gates import parse_gate
+    from bailiwick.features.specification import parse_features
     from bailiwick.pipelines.project import load_project
 
-    return load_project(file)
+    project = load_project(file)
+    try:
+        parse_features(project.features)
+        for gate in project.evaluate.gates:
+            parse_gate(gate)
+    except InvalidInput as error:
+        raise InvalidInput(f"{file}: {error.message}", hint=error.hint) from error
+    return project
 
 
 def _submitted(

@@ -1,0 +1,117 @@
+"""`bailiwick run` as a process: it finishes, fails, is interrupted and killed, and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests_support.command import Result, process
+from tests_support.small_project import write_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return write_project(tmp_path / "small")
+
+
+def _interrupted(folder: Path, number: signal.Signals) -> Result:
+    """A run that is sent a signal while the user's code trains."""
+    (folder / "hold").touch()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "bailiwick", "run"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "fitting").exists():
+        assert time.monotonic() < deadline
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=30)
+    (folder / "hold").unlink()
+    return Result(running.returncode, out, err)
+
+
+def _runs(folder: Path) -> list[dict[str, object]]:
+    return list(process("runs", "--json", folder=folder).json)
+
+
+def test_a_run_finishes_and_says_what_came_of_it(project: Path) -> None:
+    ended = process("run", folder=project)
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[0].endswith(": finished")
+    assert ended.out.splitlines()[-1] == "small version 1 is registered."
+    assert [line.split()[:2] for line in ended.err.splitlines()][:2] == [["ingest", "running"], ["ingest", "finished"]]
+    assert "\x1b" not in ended.out + ended.err
+    again = process("run", "features", "--json", folder=project)
+    assert [(step["name"], step["status"]) for step in again.json["steps"]] == [
+        ("ingest", "FINISHED"),
+        ("validate", "FINISHED"),
+        ("features", "CACHED"),
+    ]
+    assert again.err == ""
+    verified = process("models", "verify", "small", 1, folder=project)
+    assert verified.code == 0, verified.out
+
+
+def test_a_run_that_fails_shows_the_message_and_keeps_the_traceback(project: Path) -> None:
+    (project / "fail").touch()
+    ended = process("run", folder=project)
+    assert ended.code == 1
+    assert "RuntimeError: no convergence today" in ended.out
+    assert "Traceback" not in ended.out + ended.err
+    assert "Traceback" in (project / ".bailiwick" / "logs" / "runs.log").read_text()
+    (project / "fail").unlink()
+    short = _runs(project)[0]["id"]
+    assert isinstance(short, str)
+    resumed = process("run", "--resume", short[-8:], "--json", folder=project)
+    assert (resumed.code, resumed.json["status"]) == (0, "FINISHED")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_cancelled_and_can_be_resumed(project: Path, number: signal.Signals) -> None:
+    ended = _interrupted(project, number)
+    assert ended.code == 128 + number
+    assert ended.out == ""
+    last = ended.err.splitlines()[-1]
+    assert last.startswith("Interrupted. Go on with it: bailiwick run --resume ")
+    assert [run["status"] for run in _runs(project)] == ["CANCELLED"]
+    resumed = process(*last.partition("bailiwick ")[2].split(), folder=project)
+    assert resumed.code == 0, resumed.err
+    assert "ingest" not in resumed.err  # finished before, not done again
+
+
+def test_a_killed_run_can_be_resumed(project: Path) -> None:
+    assert _interrupted(project, signal.SIGKILL).code == -signal.SIGKILL
+    (run,) = _runs(project)
+    assert run["status"] == "RUNNING"
+    resumed = process("run", "--resume", run["id"], folder=project)
+    assert resumed.code == 0, resumed.err
+    finished = process("run", "--resume", run["id"], folder=project)
+    assert (finished.code, "nothing to resume" in finished.err) == (1, True)
+
+
+def test_a_started_project_can_be_applied_without_a_run(project: Path) -> None:
+    assert process("apply", folder=project).out == "Project small is applied.\n"
+    assert _runs(project) == []
+
+
+def test_init_makes_a_project_and_overwrites_nothing(tmp_path: Path) -> None:
+    made = process("init", "mine", folder=tmp_path)
+    assert made.code == 0
+    assert made.out.startswith("Made mine. Next:\n  cd mine\n")
+    assert (tmp_path / "mine" / "bailiwick.yaml").exists()
+    again = process("init", "mine", folder=tmp_path)
+    assert (again.code, "is not empty" in again.err) == (1, True)
+    (tmp_path / "file").touch()
+    assert process("init", "file", folder=tmp_path).code == 2

@@ -1,0 +1,207 @@
+"""Commands that change something: they do it, say so in a sentence or as the record, and obey permissions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from tests_support.command import Command, Populated, Result
+from tests_support.serving import package_bytes
+
+ROWS = "at,x,late\n" + "".join(f"2013-01-0{day}T00:00:00,{day}.5,{day % 2}\n" for day in range(1, 8))
+
+
+def _token(command: Command, home: Path, role: str) -> str:
+    assert command("--home", home, "users", "create", role, "--role", role).code == 0
+    return command("--home", home, "users", "token", role).out.strip()
+
+
+def _package() -> bytes:
+    model = onnx.load_from_string(package_bytes(1))
+    known = {each.key: each.value for each in model.metadata_props}
+    onnx.helper.set_model_props(model, {**known, "bailiwick.features": "f" * 64, "bailiwick.names": "[]"})
+    return bytes(model.SerializeToString())
+
+
+def _said(ended: Result) -> str:
+    assert (ended.code, ended.err) == (0, ""), ended
+    return ended.out
+
+
+def test_a_second_person_approves_by_the_end_of_the_id(command: Command, populated: Populated) -> None:
+    home, request = populated.home, populated.ids["approval"]
+    token = _token(command, home, "approver")
+    said = _said(command("--home", home, "--token", token, "models", "approve", request[-8:], "--comment", "fine"))
+    assert said == "flights version 3 for production is approved (1 of 1 approvals: approver).\n"
+    assert _said(command("--home", home, "models", "promote", "flights", 3)) == "flights production is version 3.\n"
+    rolled = command("--home", home, "models", "rollback", "flights", "--reason", "worse", "--json")
+    assert rolled.json["number"] == 1
+
+
+def test_a_rejection_is_final(command: Command, populated: Populated) -> None:
+    home, request = populated.home, populated.ids["approval"]
+    rejected = command("--home", home, "models", "reject", request, "--comment", "too few slices", "--json")
+    assert rejected.json["status"] == "REJECTED"
+    again = command("--home", home, "models", "approve", request)
+    assert again.code == 1
+    assert "REJECTED" in again.err
+
+
+def test_the_gate_keeps_an_unapproved_version_out_of_production(command: Command, populated: Populated) -> None:
+    ended = command("--home", populated.home, "models", "promote", "flights", 3)
+    assert ended.code == 4
+    assert "flights version 3 may not become 'production'" in ended.err
+
+
+def test_alarms_are_acknowledged_and_resolved(command: Command, populated: Populated) -> None:
+    home, alarm = populated.home, populated.ids["alarm"]
+    assert _said(command("--home", home, "monitor", "ack", alarm[-8:])) == f"Alarm {alarm[-8:]} is acknowledged.\n"
+    assert command("--home", home, "monitor", "resolve", alarm, "--json").json["status"] == "RESOLVED"
+
+
+def test_a_rollout_is_started_judged_and_aborted(command: Command, populated: Populated) -> None:
+    home, running = populated.home, populated.ids["rollout"]
+    assert command("--home", home, "rollout", "decide", running, "--act", "--json").json["status"] == "RUNNING"
+    aborted = _said(command("--home", home, "rollout", "abort", running[-8:], "--reason", "enough"))
+    assert aborted == "Aborted: all traffic of late is back with flights version 1.\n"
+    options = ("--ramp", "10,50", "--margin", "1.5", "--min-units", "5")
+    begun = _said(command("--home", home, "rollout", "start", "late", "--model", "flights", "--version", 3, *options))
+    assert begun.endswith(": flights version 3 has 10 % of late.\n")
+    second = command("--home", home, "rollout", "start", "late", "--model", "flights", "--version", 2)
+    assert second.code == 1
+    assert "under way" in second.err
+
+
+def test_an_endpoint_is_deployed(command: Command, populated: Populated) -> None:
+    home = populated.home
+    words = ("--home", home, "endpoints", "deploy", "new", "--model", "flights", "--version", 2)
+    assert _said(command(*words)) == "flights version 2 serves endpoint new.\n"
+    assert command(*words, "--json").json["variants"][0]["weight"] == 10_000
+
+
+def test_a_package_is_registered_and_verified_until_it_is_changed(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(_package())
+    made = command("models", "register", "fast", "model.onnx", "--metric", "roc_auc=0.7", "--json").json
+    assert (made["number"], made["metrics"]) == (1, {"roc_auc": 0.7})
+    assert command("models", "verify", "fast", 1).code == 0
+    blob = tmp_path / ".bailiwick" / "blobs" / "sha256" / made["package"][:2] / made["package"][2:]
+    blob.write_bytes(blob.read_bytes()[:-1])
+    ended = command("models", "verify", "fast", 1)
+    assert ended.code == 1
+    assert ended.out.startswith("✗ package")
+    assert [check["problem"] != "" for check in command("models", "verify", "fast", 1, "--json").json] == [True]
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all", package_bytes(1), package_bytes(1)[:100]])
+def test_what_is_no_package_is_not_registered(command: Command, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.onnx").write_bytes(content)
+    ended = command("models", "register", "fast", "model.onnx")
+    assert ended.code == 1
+    assert ended.err.startswith("error: ")
+    assert not (tmp_path / ".bailiwick").exists()
+
+
+def test_a_metric_that_is_none_is_refused_before_anything_is_read(command: Command) -> None:
+    ended = command("models", "register", "fast", "nowhere.onnx", "--metric", "roc_auc")
+    assert (ended.code, "is not name=value" in ended.err) == (2, True)
+    assert command("models", "register", "fast", "nowhere.onnx").code == 2
+
+
+def test_a_proof_convinces_whoever_has_the_key_and_nobody_once_changed(
+    command: Command, populated: Populated, tmp_path: Path
+) -> None:
+    home = populated.home
+    entry = command("--home", home, "audit", "list", "--resource", "model/flights", "--json").json[0]["id"]
+    _said(command("--home", home, "audit", "prove", entry[-8:], "--output", "proof.json"))
+    key = _said(command("--home", home, "audit", "key")).strip()
+    assert _said(command("audit", "check", "proof.json", "--key", key)).startswith("The proof holds.\n")
+    bundle = json.loads((tmp_path / "proof.json").read_text())
+    bundle["entry"]["actor"] = "mallory"
+    (tmp_path / "proof.json").write_text(json.dumps(bundle))
+    changed = command("audit", "check", "proof.json", "--key", key)
+    assert (changed.code, "was changed" in changed.err) == (1, True)
+    (tmp_path / "proof.json").write_text("no json")
+    assert command("audit", "check", "proof.json", "--key", key).code == 2
+
+
+def test_every_entry_is_exported_oldest_first_without_salts(
+    command: Command, populated: Populated, tmp_path: Path
+) -> None:
+    _said(command("--home", populated.home, "audit", "export", "--output", "journal.jsonl"))
+    entries = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert [entry["number"] for entry in entries] == sorted(entry["number"] for entry in entries)
+    assert len(entries) > 100
+    assert not any("salt" in entry for entry in entries)
+
+
+def test_tokens_are_issued_listed_and_revoked(command: Command, populated: Populated) -> None:
+    home = populated.home
+    token = _token(command, home, "viewer")
+    assert command("--home", home, "--token", token, "models", "list").code == 0
+    (listed,) = command("--home", home, "users", "tokens", "--json").json
+    assert token not in json.dumps(listed)
+    revoked = _said(command("--home", home, "users", "revoke", listed["id"][-8:]))
+    assert revoked == f"Token {listed['id'][-8:]} of viewer is revoked.\n"
+    ended = command("--home", home, "--token", token, "models", "list")
+    assert (ended.code, ended.out) == (4, "")
+    assert ended.err == "error: The token is not valid in this workspace. Ask an administrator for a new one.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "needs"),
+    [
+        (("audit", "verify"), "journal.read"),
+        (("audit", "list"), "journal.read"),
+        (("audit", "export"), "journal.read"),
+        (("users", "tokens"), "identities.manage"),
+        (("users", "create", "x", "--role", "admin"), "identities.manage"),
+        (("models", "approve", "{approval}"), "models.approve"),
+        (("models", "promote", "flights", "2"), "models.write"),
+        (("endpoints", "deploy", "late", "--model", "flights", "--version", "2"), "endpoints.deploy"),
+        (("rollout", "abort", "{rollout}", "--reason", "x"), "endpoints.deploy"),
+        (("monitor", "ack", "{alarm}"), "monitors.write"),
+        (("cancel", "{waiting_run}"), "pipelines.run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_viewer_changes_nothing(command: Command, populated: Populated, words: tuple[str, ...], needs: str) -> None:
+    token = _token(command, populated.home, "viewer")
+    filled = [word.format(**populated.ids) for word in words]
+    ended = command("--home", populated.home, "--token", token, *filled)
+    assert (ended.code, ended.out) == (4, "")
+    assert f"it needs the permission '{needs}'" in ended.err
+
+
+def test_rows_become_a_snapshot_once(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    words = ("data", "snapshot", "rows.csv", "--dataset", "days", "--time", "at", "--json")
+    first, second = command(*words).json, command(*words).json
+    assert first == second
+    assert first["rows"] == 7
+    wrong = command("data", "snapshot", "rows.csv", "--dataset", "others", "--time", "att")
+    assert (wrong.code, "Did you mean 'at'?" in wrong.err) == (2, True)
+
+
+def test_data_is_held_against_its_schema(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    (tmp_path / "odd.csv").write_text(ROWS.replace(",x,", ",y,"))
+    said = _said(command("data", "schema", "rows.csv", "--output", "rows.pbtxt"))
+    assert said == "Wrote rows.pbtxt: review it, then keep it in git.\n"
+    assert (tmp_path / "rows.pbtxt").read_text() == _said(command("data", "schema", "rows.csv"))
+    fits = command("data", "validate", "rows.csv", "--schema", "rows.pbtxt")
+    assert (fits.code, fits.out) == (0, "No anomalies: the data fits the schema.\n")
+    odd = command("data", "validate", "odd.csv", "--schema", "rows.pbtxt")
+    assert odd.code == 1
+    assert {"x", "y"} <= set(odd.out.split())
+    assert command("data", "validate", "odd.csv", "--schema", "rows.pbtxt", "--json").code == 1
+
+
+def test_a_run_is_cancelled(command: Command, populated: Populated) -> None:
+    waiting = populated.ids["waiting_run"]
+    said = _said(command("--home", populated.home, "cancel", waiting[-8:]))
+    assert said.startswith(f"Run {waiting[-8:]} is cancelled.")
+    again = command("--home", populated.home, "cancel", waiting)
+    assert (again.code, "CANCELLED" in again.err) == (1, True)
