@@ -50,6 +50,7 @@ class Year:
     say: Say
     happenings: list[Happening] = field(default_factory=list)
     _seen: dict[str, str] = field(default_factory=dict)
+    _mark: object = None
 
     def play(self, start: int, end: int, *, tick: Tick, between: Callable[[int, State], bool]) -> None:
         """Play [start, end). `between` is called when all is settled and may act, as an operator would; it says
@@ -70,18 +71,19 @@ class Year:
 
     def settle(self, now: int) -> State:
         """Wait until everything sent was looked at and nothing more follows from it; approve what asks for it."""
-        before: object = None
         while True:
             self.platform.wait_for_pass()
-            self.platform.wait_while_training()
             state = self.platform.state()
+            if state.busy:
+                self.platform.wait_while_training()
+                continue
             self._note(now, state)
             for request in state.pending:
                 self.platform.approve(request["id"], "gates, parity and card looked at")
                 self._happened(now, "approval", f"ana approved version {request['number']}")
+            before, self._mark = self._mark, state.mark
             if state.mark == before and not state.pending:
                 return state
-            before = state.mark
 
     def _arrive(self, start: int, end: int) -> None:
         """What the airline's systems deliver meanwhile: the flights that arrived in [start, end), as one more file."""

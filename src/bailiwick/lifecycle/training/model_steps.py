@@ -33,6 +33,7 @@ from bailiwick.training.parity import check_parity
 from bailiwick.training.tuning import Tuning, fit_final, tune
 
 PRODUCTION = "production"
+WATCHED_ROWS = 1000
 
 
 def fit(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
@@ -88,7 +89,9 @@ def train(platform: Platform, project: Project, context: StepContext) -> Mapping
         known = _fold(project, graph, split.known)
         context.progress(0.2, f"fitting on {len(known.labels):,} rows")
         fit_function = load_fit(project.train.entrypoint, project.folder)
-        estimator = fit_final(fit_function, known, known, params=tuned.params, tuning=tuning_of(project))
+        # Nothing is decided by the metric of the final fit, so a few rows are enough to watch it.
+        watched = Fold(known.features[-WATCHED_ROWS:], known.labels[-WATCHED_ROWS:], known.names)
+        estimator = fit_final(fit_function, known, watched, params=tuned.params, tuning=tuning_of(project))
         context.progress(0.6, "packaging as ONNX")
         packed = package(proto, estimator)
         report = check_parity(packed, graph.run, estimator, split.holdout)
