@@ -78,6 +78,14 @@ def test_a_run_that_fails_shows_the_message_and_keeps_the_traceback(project: Pat
     assert (resumed.code, resumed.json["status"]) == (0, "FINISHED")
 
 
+def test_user_code_that_exits_does_not_look_like_success(project: Path) -> None:
+    (project / "train.py").write_text("import sys\ndef fit(train, valid, params, report):\n    sys.exit(0)\n")
+    ended = process("run", folder=project)
+    assert ended.code == 1
+    assert "called sys.exit(0)" in ended.err
+    assert [run["status"] for run in _runs(project)] == ["CANCELLED"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_cancelled_and_can_be_resumed(project: Path, number: signal.Signals) -> None:
     ended = _interrupted(project, number)

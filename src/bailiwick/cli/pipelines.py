@@ -16,7 +16,7 @@ import typer
 from bailiwick.cli.ids import full_id
 from bailiwick.cli.output import JsonOption, answer, print_json, print_table, say, short, when, words
 from bailiwick.cli.session import open_session
-from bailiwick.core.errors import Conflict, InvalidInput
+from bailiwick.core.errors import CheckFailed, Conflict, InvalidInput
 
 if TYPE_CHECKING:
     from bailiwick.core.actor import Actor
@@ -178,6 +178,12 @@ def _execute(
             platform.pipelines.cancel(actor, run.id)
         say(f"Interrupted. Go on with it: bailiwick run --resume {short(run.id)}", err=True)
         raise typer.Exit(128 + (signal.SIGTERM if interrupt.args else signal.SIGINT)) from None
+    except SystemExit as left:
+        platform.pipelines.cancel(actor, run.id)
+        raise CheckFailed(
+            f"Run {short(run.id)} is cancelled: the project's code called sys.exit({left.code!r}).",
+            hint="Let it raise an error instead.",
+        ) from None
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> Never:
