@@ -12,12 +12,12 @@ import pytest
 import sqlalchemy
 
 from bailiwick.core.actor import Actor
-from bailiwick.core.errors import NotFound
+from bailiwick.core.errors import NotAllowed, NotFound
 from bailiwick.endpoints.assignment import choose_many
 from bailiwick.lifecycle.configuration import apply_project
 from bailiwick.lifecycle.duties import Duties
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.lifecycle.release import release_proposed, settle_promotions
+from bailiwick.lifecycle.release import releasable, release_proposed, settle_promotions
 from bailiwick.lifecycle.retraining import retrain_on_alarms
 from bailiwick.lifecycle.training.pipeline import engine_for, training_pipeline
 from bailiwick.monitoring.model import AlarmStatus
@@ -96,6 +96,16 @@ def test_nothing_goes_out_before_somebody_else_approves(
     assert release_proposed(platform, admin) == ["fraud version 1 serves endpoint fraud"]
     assert platform.registry.aliases("default", "fraud")["production"] == 1
     assert release_proposed(platform, admin) == []
+
+
+def test_nobody_gets_an_unapproved_version_out_by_hand(
+    platform: Platform, admin: Actor, second: Actor, train: Train
+) -> None:
+    train()
+    with pytest.raises(NotAllowed, match="production"):
+        releasable(platform, admin, "fraud", 1)
+    approve(platform, second)
+    assert releasable(platform, admin, "fraud", 1).number == 1
 
 
 def test_a_second_version_goes_out_by_canary_and_is_promoted_on_evidence(

@@ -90,10 +90,6 @@ def test_sigterm_stops_everything_and_frees_the_ports(server: Server) -> None:
 
 
 def test_children_of_a_killed_supervisor_end_and_the_next_one_waits_for_them(server: Server) -> None:
-    if server.process.poll() is None:
-        server.stop()
-    server.start()
-    server.wait_up()
     orphans = list(server.children().values())
     server.kill()
     server.start()

@@ -53,8 +53,10 @@ def deploy(
     json: JsonOption = False,
 ) -> None:
     """Send all traffic of an endpoint to one version, at once."""
+    from bailiwick.lifecycle.release import releasable
+
     with open_session() as (platform, actor):
-        chosen = platform.registry.version(actor.workspace, model, version)
+        chosen = releasable(platform, actor, model, version)
         after = platform.endpoints.deploy(actor, name, model=model, version=version, package=chosen.package)
     answer(f"{model} version {version} serves endpoint {name}.", after, as_json=json)
 

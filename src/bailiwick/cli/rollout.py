@@ -74,8 +74,10 @@ def start(
 ) -> None:
     """Start a canary: a registered version beside the one that serves."""
     config = _config(ramp, rollback_alpha, promote_beta, margin, min_units)
+    from bailiwick.lifecycle.release import releasable
+
     with open_session() as (platform, actor):
-        chosen = platform.registry.version(actor.workspace, model, version)
+        chosen = releasable(platform, actor, model, version)
         begun = platform.rollouts.start(
             actor, endpoint, model=model, version=version, package=chosen.package, config=config
         )

@@ -20,6 +20,13 @@ CANDIDATE = "candidate"
 PRODUCTION = "production"
 
 
+def releasable(platform: Platform, actor: Actor, model: str, number: int) -> ModelVersion:
+    """The version, if it may serve: what people start by hand passes the same gate. Raises NotFound, NotAllowed."""
+    version = platform.registry.version(actor.workspace, model, number)
+    platform.governance.check(actor, model, number, PRODUCTION, version.created_by)
+    return version
+
+
 def release_proposed(platform: Platform, actor: Actor) -> list[str]:
     """Release every proposed version that may go out now; returns one sentence for each."""
     done = []

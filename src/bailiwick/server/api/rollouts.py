@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from bailiwick.lifecycle.release import releasable
 from bailiwick.rollout.canary import CanaryConfig
 from bailiwick.rollout.model import Rollout
 from bailiwick.server.api.route import Call, Nothing
@@ -49,9 +50,9 @@ def rollout(call: Call[Nothing, Nothing]) -> Rollout:
 
 
 def start_rollout(call: Call[Nothing, StartRollout]) -> Rollout:
-    """Begin a canary. Only a registered version can be tried: its package is taken from the registry."""
+    """Begin a canary. Only a registered version that may go to production can be tried."""
     wanted = call.body
-    version = call.platform.registry.version(call.workspace, wanted.model, wanted.version)
+    version = releasable(call.platform, call.actor, wanted.model, wanted.version)
     return call.platform.rollouts.start(
         call.actor,
         wanted.endpoint,
