@@ -31,10 +31,14 @@ def _said(ended: Result) -> str:
     return ended.out
 
 
-def test_a_second_person_approves_by_the_end_of_the_id(command: Command, populated: Populated) -> None:
+def _approved(command: Command, populated: Populated) -> str:
     home, request = populated.home, populated.ids["approval"]
     token = _token(command, home, "approver")
-    said = _said(command("--home", home, "--token", token, "models", "approve", request[-8:], "--comment", "fine"))
+    return _said(command("--home", home, "--token", token, "models", "approve", request[-8:], "--comment", "fine"))
+
+
+def test_a_second_person_approves_by_the_end_of_the_id(command: Command, populated: Populated) -> None:
+    home, said = populated.home, _approved(command, populated)
     assert said == "flights version 3 for production is approved (1 of 1 approvals: approver).\n"
     assert _said(command("--home", home, "models", "promote", "flights", 3)) == "flights production is version 3.\n"
     rolled = command("--home", home, "models", "rollback", "flights", "--reason", "worse", "--json")
@@ -68,7 +72,10 @@ def test_a_rollout_is_started_judged_and_aborted(command: Command, populated: Po
     aborted = _said(command("--home", home, "rollout", "abort", running[-8:], "--reason", "enough"))
     assert aborted == "Aborted: all traffic of late is back with flights version 1.\n"
     options = ("--ramp", "10,50", "--margin", "1.5", "--min-units", "5")
-    begun = _said(command("--home", home, "rollout", "start", "late", "--model", "flights", "--version", 3, *options))
+    words = ("--home", home, "rollout", "start", "late", "--model", "flights", "--version", 3, *options)
+    assert command(*words).code == 4  # nobody has approved it yet
+    _approved(command, populated)
+    begun = _said(command(*words))
     assert begun.endswith(": flights version 3 has 10 % of late.\n")
     second = command("--home", home, "rollout", "start", "late", "--model", "flights", "--version", 2)
     assert second.code == 1

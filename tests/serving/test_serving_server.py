@@ -102,7 +102,11 @@ class Worker:
         self.home = home
         self.port = options.pop("port", None) or free_port()
         settings = Settings(home=home, inference_port=self.port, control_port=control_port, **options)
-        self.process = multiprocessing.get_context("spawn").Process(target=serve_worker, args=(settings, 0))
+        self.process = multiprocessing.get_context("spawn").Process(
+            target=serve_worker,
+            args=(settings, 0),
+            daemon=True,  # a test that fails before it stops the worker must not keep the test run from ending
+        )
         self.process.start()
 
     def connect(self) -> http.client.HTTPConnection:
@@ -133,10 +137,11 @@ class Worker:
             return said
 
     def wait_for(self, version: int) -> None:
-        """Until the health says this revision is in force."""
+        """Until the worker is ready with this revision, or a later one, in force."""
         for _ in range(500):
             try:
-                if self.call("GET", "/v2/health/ready")[1].get("revision", 0) >= version:
+                status, health = self.call("GET", "/v2/health/ready")
+                if status == 200 and health["revision"] >= version:
                     return
             except OSError:
                 pass
