@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,13 +51,26 @@ def up(
 
 def control(
     host: HostOption = None,
-    control_port: ControlPortOption = None,
+    port: Annotated[int | None, typer.Option("--port", "--control-port", help="Port of the control plane.")] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder for all state.")] = None,
+    artifact_root: Annotated[str | None, typer.Option(help="Where new experiments keep artifacts.")] = None,
+    artifacts_destination: Annotated[
+        str | None, typer.Option(help="Where artifacts are kept under their paths.")
+    ] = None,
     insecure: InsecureOption = None,
 ) -> None:
-    """Start the control plane alone. API, pages, metrics, health."""
+    """Start the control plane alone. API, MLflow protocol, pages, metrics, health."""
     from bailiwick.server.control import run_control
 
-    run_control(_prepared(load_settings(host=host, control_port=control_port, insecure=insecure)))
+    settings = load_settings(
+        host=host,
+        control_port=port,
+        home=home,
+        artifact_root=artifact_root,
+        artifacts_destination=artifacts_destination,
+        insecure=insecure,
+    )
+    run_control(_prepared(settings))
 
 
 def serve(

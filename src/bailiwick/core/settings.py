@@ -29,6 +29,20 @@ class Settings:
     tables_url: str = field(
         default="", metadata={"doc": "Delta tables; empty means a folder in `home`; `s3://…`, `gs://…`, `az://…`"}
     )
+    artifact_root: str = field(
+        default="",
+        metadata={
+            "doc": "where new experiments of MLflow clients keep artifacts; empty means through the control plane "
+            "(`mlflow-artifacts:/`); a URL that clients reach themselves, such as `s3://…`, is used as it is"
+        },
+    )
+    artifacts_destination: str = field(
+        default="",
+        metadata={
+            "doc": "where the control plane keeps artifacts under their own paths: a folder, `s3://…`, `gs://…`, "
+            "`az://…`; empty means among the blobs, each content once"
+        },
+    )
     host: str = field(
         default="127.0.0.1",
         metadata={"doc": "address that control and serve bind to; any but loopback needs `insecure` for now"},

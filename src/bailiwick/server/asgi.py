@@ -1,4 +1,4 @@
-"""The control plane as one ASGI application: native API, pages, metrics, health."""
+"""The control plane as one ASGI application: native API, MLflow protocol, pages, metrics, health."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from bailiwick.server.api.routes import ROUTES
 from bailiwick.server.auth import Authenticator
 from bailiwick.server.metrics import HttpMetrics
 from bailiwick.server.middleware import BodyLimit, SecurityHeaders, WriteGuard
+from bailiwick.server.mlflow.door import MlflowDoor
 from bailiwick.server.ui.pages import page_routes
 from bailiwick.server.ui.static import StaticFiles
 
@@ -42,7 +43,12 @@ def create_app(
     native = [HttpRoute(row.path, dispatcher.endpoint(row), methods=[row.method], name=row.name) for row in routes]
     app = Starlette(
         routes=[*native, *page_routes(platform, authenticator), Mount("/static", StaticFiles())],
-        middleware=[Middleware(SecurityHeaders), Middleware(WriteGuard), Middleware(BodyLimit)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(WriteGuard),
+            Middleware(MlflowDoor, platform=platform, authenticator=authenticator, metrics=metrics),
+            Middleware(BodyLimit),
+        ],
         exception_handlers={HTTPException: _on_http, BailiwickError: _on_refusal, Exception: _on_surprise},
     )
     app.state.metrics = metrics

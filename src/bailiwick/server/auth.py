@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -30,7 +32,7 @@ class Authenticator:
     def actor(self, request: Request) -> Actor:
         """The actor of this request. Raises Unauthenticated saying how to be known."""
         workspace = self._workspace(request.headers)
-        token = _bearer(request.headers) or request.cookies.get(COOKIE, "")
+        token = _credentials(request.headers) or request.cookies.get(COOKIE, "")
         if token:
             return self._identities.authenticate(token, workspace)
         if self.is_local(request):
@@ -71,14 +73,32 @@ def same_origin(headers: Headers) -> bool | None:
     return None
 
 
-def _bearer(headers: Headers) -> str:
+def _credentials(headers: Headers) -> str:
     value = headers.get("authorization")
     if value is None:
         return ""
-    scheme, _, token = value.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("The Authorization header is not understood.", hint="Send 'Authorization: Bearer TOKEN'.")
-    return token.strip()
+    scheme, _, credentials = value.partition(" ")
+    token = (
+        credentials.strip()
+        if scheme.lower() == "bearer"
+        else _password(credentials)
+        if scheme.lower() == "basic"
+        else ""
+    )
+    if not token:
+        raise Unauthenticated(
+            "The Authorization header is not understood.",
+            hint="Send 'Authorization: Bearer TOKEN', or a user name with the token as password.",
+        )
+    return token
+
+
+def _password(credentials: str) -> str:
+    """MLflow clients that are given a user name and a password send Basic credentials; the password is the token."""
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def _host_name(host: str) -> str:

@@ -1,0 +1,166 @@
+"""Requests as MLflow clients send them, by the rules of proto-JSON, and the exact words for what is wrong with one.
+
+Unknown fields are ignored, `null` is a field that was not set, whole numbers may come as texts, and NaN and the
+infinities come as texts (bare, as Python's `json` writes them, is taken too).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bailiwick.server.mlflow.errors import INVALID, MlflowError
+
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+M = TypeVar("M", bound="Message")
+
+_SEE_DOCS = " See the API docs for more information about request parameters."
+_MISSING = object()
+
+
+class Message(Struct, kw_only=True):
+    """A request. Every field has a default; `required` names those that must be there and not be empty texts."""
+
+    required: ClassVar[tuple[str, ...]] = ()
+
+
+def read_body(data: bytes, kind: type[M]) -> M:
+    """The message in a body; an empty body is an empty message. Raises MlflowError naming the parameter."""
+    if b"\\u0000" in data:
+        raise MlflowError(INVALID, "The request body holds a NUL character, which no record can keep.")
+    if not data:
+        return _checked(kind())
+    try:
+        return _checked(msgspec.json.decode(data, type=kind, strict=False))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return read_fields(_loaded(data), kind)
+
+
+def read_query(pairs: list[tuple[str, str]], kind: type[M]) -> M:
+    """The message in a query string, where a repeated field is a repeated key. Raises MlflowError."""
+    fields: dict[str, Any] = {}
+    lists = {name for name, hint in _hints(kind).items() if _is_list(hint)}
+    for name, value in pairs:
+        if "\x00" in value:
+            raise MlflowError(INVALID, f"Parameter {name[:100]!r} holds a NUL character, which no record can keep.")
+        if name in lists:
+            fields.setdefault(name, []).append(value)
+        else:
+            fields[name] = value
+    return read_fields(fields, kind)
+
+
+def read_fields(fields: Mapping[str, Any], kind: type[M]) -> M:
+    """The message in decoded JSON. Raises MlflowError for the first field, in order, that is missing or of another type."""
+    try:
+        return _checked(msgspec.convert(fields, kind, strict=False))
+    except msgspec.ValidationError as error:
+        _explain(fields, kind, "")
+        raise MlflowError(INVALID, f"The request is not understood: {error}.{_SEE_DOCS}") from None
+
+
+def number(value: float) -> float | str:
+    """A double as proto-JSON has it."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _loaded(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except (ValueError, RecursionError):
+        raise MlflowError(INVALID, "The request body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise MlflowError(INVALID, "The request body must be a JSON object.")
+    return value
+
+
+def _checked(message: M) -> M:
+    _require(message, "")
+    return message
+
+
+def _require(message: Message, path: str) -> None:
+    for name in message.required:
+        if getattr(message, name) in (None, ""):
+            raise _missing(path + name)
+    for name in _nested(type(message)):
+        value = getattr(message, name)
+        if isinstance(value, Message):
+            _require(value, f"{path}{name}.")
+        elif value:
+            for index, item in enumerate(value):
+                _require(item, f"{path}{name}[{index}].")
+
+
+def _missing(parameter: str) -> MlflowError:
+    return MlflowError(INVALID, f"Missing value for required parameter '{parameter}'.{_SEE_DOCS}")
+
+
+def _explain(fields: Mapping[str, Any], kind: type[Message], path: str) -> None:
+    """Raises for the first field that is wrong."""
+    for name, hint in _hints(kind).items():
+        value = fields.get(name, _MISSING)
+        if value is _MISSING or value is None:
+            if name in kind.required:
+                raise _missing(path + name)
+            continue
+        _explain_value(value, hint, path + name)
+
+
+def _explain_value(value: Any, hint: Any, path: str) -> None:
+    try:
+        msgspec.convert(value, hint, strict=False)
+    except msgspec.ValidationError:
+        inner = _message_type(hint)
+        if inner and isinstance(value, dict):
+            _explain(value, inner, f"{path}.")
+        elif inner and isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, dict):
+                    _explain(item, inner, f"{path}[{index}].")
+        shown = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        said = f"Invalid value {shown[:1000]} for parameter '{path}' supplied: Hint: Value was of type"
+        raise MlflowError(INVALID, f"{said} '{type(value).__name__}'.{_SEE_DOCS}") from None
+
+
+_known_hints: dict[type, dict[str, Any]] = {}
+_known_nested: dict[type, tuple[str, ...]] = {}
+
+
+def _hints(kind: type[Message]) -> dict[str, Any]:
+    if kind not in _known_hints:
+        found = typing.get_type_hints(kind, include_extras=True)
+        _known_hints[kind] = {name: found[name] for name in kind.__struct_fields__}
+    return _known_hints[kind]
+
+
+def _nested(kind: type[Message]) -> tuple[str, ...]:
+    if kind not in _known_nested:
+        _known_nested[kind] = tuple(name for name, hint in _hints(kind).items() if _message_type(hint))
+    return _known_nested[kind]
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in {typing.Union, types.UnionType} else (hint,)
+
+
+def _is_list(hint: Any) -> bool:
+    return any(typing.get_origin(part) is list for part in _parts(hint))
+
+
+def _message_type(hint: Any) -> type[Message] | None:
+    for part in _parts(hint):
+        inner = typing.get_args(part)[0] if typing.get_origin(part) is list else part
+        if isinstance(inner, type) and issubclass(inner, Message):
+            return inner
+    return None

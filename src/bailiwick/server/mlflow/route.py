@@ -1,0 +1,62 @@
+"""One row of the MLflow route table, and what a handler is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from bailiwick.core.actor import Actor, Permission
+from bailiwick.lifecycle.platform import Platform
+from bailiwick.server.api.route import Access
+from bailiwick.server.mlflow.message import Message
+
+M = TypeVar("M", bound=Message)
+
+PREFIXES = ("/api", "/ajax-api")
+
+
+class Empty(Message):
+    """A request without fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowCall(Generic[M]):
+    """One authorised request. `base_url` is how the client reached this server, without a trailing slash."""
+
+    platform: Platform
+    actor: Actor
+    message: M
+    path: Mapping[str, str]
+    base_url: str
+
+    @property
+    def workspace(self) -> str:
+        """The workspace the actor acts in."""
+        return self.actor.workspace
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowRoute:
+    """`path` follows `/api/<version>`, or is the whole path where `version` is empty; a parameter is `{name}`, or
+    `{name:path}` for the rest of the path.
+
+    The handler returns what is sent as JSON: a dict, whose None values are left out at every depth, or, where speed
+    counts, a msgspec Struct or the encoded bytes. A `raw` one is async, is given Starlette's request as well, reads
+    the body itself and returns a Response.
+    """
+
+    method: str
+    path: str
+    message: type[Message]
+    permission: Permission | Access
+    handler: Callable[..., Any]
+    version: str = "2.0"
+    raw: bool = False
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path it is served under."""
+        if not self.version:
+            return (self.path,)
+        return tuple(f"{prefix}/{self.version}{self.path}" for prefix in PREFIXES)
