@@ -164,7 +164,7 @@ def test_an_unknown_path_is_answered_in_the_protocols_form(client: TestClient) -
 def test_a_password_is_a_token(as_remote: ClientOf, tokens: dict[str, str]) -> None:
     def known(user: str, password: str) -> int:
         basic = base64.b64encode(f"{user}:{password}".encode()).decode()
-        return as_remote(Authorization=f"Basic {basic}").get("/api/v1/models").status_code
+        return int(as_remote(Authorization=f"Basic {basic}").get("/api/v1/models").status_code)
 
     assert known("anyone", tokens["viewer"]) == 200
     assert known("anyone", "wrong") == 401
