@@ -64,7 +64,7 @@ def played(command: list[str], interrupted: subprocess.CompletedProcess[str]) ->
 def platform(played: str, folder: Path) -> Iterator[Platform]:
     """The home that the demo left behind."""
     assert played
-    opened = open_platform(Settings(home=folder / ".bailiwick"))
+    opened = open_platform(Settings(home=folder / "flights" / ".bailiwick"))
     yield opened
     opened.close()
 

@@ -26,9 +26,9 @@ def demo(
 ) -> None:
     """Play a year of real flights: the whole loop, in minutes."""
     from bailiwick.demo.screen import Screen
-    from bailiwick.demo.story import Demo
+    from bailiwick.demo.story import PROJECT, Demo
 
     settings = load_settings(
-        home=directory.resolve() / ".bailiwick", control_port=control_port, inference_port=inference_port
+        home=directory.resolve() / PROJECT / ".bailiwick", control_port=control_port, inference_port=inference_port
     )
     Demo(directory, settings, Screen(), fast=fast).play(stay=not leave)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,7 +51,6 @@ def up(
 def control(
     host: HostOption = None,
     port: Annotated[int | None, typer.Option("--port", "--control-port", help="Port of the control plane.")] = None,
-    home: Annotated[Path | None, typer.Option(help="Folder for all state.")] = None,
     artifact_root: Annotated[str | None, typer.Option(help="Where new experiments keep artifacts.")] = None,
     artifacts_destination: Annotated[
         str | None, typer.Option(help="Where artifacts are kept under their paths.")
@@ -65,7 +63,6 @@ def control(
     settings = load_settings(
         host=host,
         control_port=port,
-        home=home,
         artifact_root=artifact_root,
         artifacts_destination=artifacts_destination,
         insecure=insecure,

@@ -31,6 +31,7 @@ from bailiwick.processes.supervisor import Supervisor
 MARKER = ".bailiwick-demo"
 DONE = "done"
 ENDPOINT = "late"
+PROJECT = "flights"
 HOTFIX_FROM = (2013, 5, 12)
 FAST_HOTFIX_FROM = (2013, 4, 14)
 
@@ -62,6 +63,8 @@ class Demo:
                     self.screen.say("\nThe server keeps running. Look around, then stop it with Ctrl-C.")
                     supervisor.run()
                     self.screen.say("Stopping …")
+            program = "bailiwick" if shutil.which("bailiwick") else Path(sys.executable).with_name("bailiwick")
+            self.screen.say(f"Start it again when you like: cd {self.folder / PROJECT} && {program} up")
         return report
 
     @contextmanager
@@ -87,10 +90,10 @@ class Demo:
 
     def _prepare(self) -> pa.Table:
         self.screen.chapter("The data", "336,776 real flights of 2013; will a flight arrive more than 15 minutes late?")
-        copy_project(self.folder / "flights")
+        copy_project(self.folder / PROJECT)
         self._python("prepare.py", "year")
-        flights = pq.read_table(self.folder / "flights" / "year")
-        rows = deliver(flights, self.folder / "flights" / "data", 0, moment(2013, 3))
+        flights = pq.read_table(self.folder / PROJECT / "year")
+        rows = deliver(flights, self.folder / PROJECT / "data", 0, moment(2013, 3))
         self.screen.say(f"  {flights.num_rows:,} flights that arrived; {rows:,} of them by the end of February")
         self.screen.chapter("The server", "control, inference and worker under one supervisor")
         return flights
@@ -109,7 +112,7 @@ class Demo:
 
     def _review_schema(self) -> None:
         """What a person does with the inferred schema: airports and airlines come and go, so a few new ones may pass."""
-        path = self.folder / "flights" / "schemas" / "flights.pbtxt"
+        path = self.folder / PROJECT / "schemas" / "flights.pbtxt"
         text = path.read_text(encoding="utf-8")
         for column in ("carrier", "dest"):
             line = f'  name: "{column}"\n'
@@ -138,7 +141,7 @@ class Demo:
 
     def _refuse_corrupt_data(self, flights: pa.Table) -> None:
         self.screen.chapter("Bad data", "a corrupted copy is refused, and the anomalies are named")
-        broken = self.folder / "flights" / "corrupt.parquet"
+        broken = self.folder / PROJECT / "corrupt.parquet"
         pq.write_table(_corrupted(flights.slice(0, 5000)), broken)
         arguments = ("data", "validate", broken.name, "--schema", "schemas/flights.pbtxt")
         if self._status(*arguments) != 1:
@@ -150,7 +153,7 @@ class Demo:
             "The year", "each flight is asked about before it leaves; what became of it comes back later"
         )
         replay = Replay(flights, JsonClient(self.settings.inference_address), ENDPOINT)
-        year = Year(flights, replay, platform, self.folder / "flights" / "data", self.screen.say)
+        year = Year(flights, replay, platform, self.folder / PROJECT / "data", self.screen.say)
         start = moment(2013, 3)
         with self.screen.bar("replay", last - start) as advance:
             year.play(start, last, tick=lambda now, count: advance(now - start, count), between=self._operate(year))
@@ -166,7 +169,7 @@ class Demo:
                 return False
             self._hotfixed = True
             self.screen.say("  a hurried change: labels upside down, gates loosened; ana approves it too")
-            write_hotfix(self.folder / "flights")
+            write_hotfix(self.folder / PROJECT)
             self._command("run", "--project", "hotfix.yaml", quiet=True)
             year.settle(now)
             self._command("apply", quiet=True)
@@ -223,7 +226,7 @@ class Demo:
 
     @property
     def _cwd(self) -> Path:
-        return self.folder / "flights"
+        return self.folder / PROJECT
 
     @property
     def _environment(self) -> dict[str, str]:
