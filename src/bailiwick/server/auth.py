@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from bailiwick.security.service import IdentityService
 COOKIE = "bailiwick_token"
 WORKSPACE_HEADER = "bailiwick-workspace"
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,249}")
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 
 
 class Authenticator:
@@ -49,7 +50,7 @@ class Authenticator:
         """
         if self._settings.host not in LOOPBACK or request.client is None:
             return False
-        if any(header in request.headers for header in _FORWARDED):
+        if any(name in _FORWARDED for name, _ in request.scope["headers"]):
             return False
         return _is_loopback(request.client.host) and _is_loopback(_host_name(request.headers.get("host", "")))
 
@@ -101,6 +102,7 @@ def _password(credentials: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=256)
 def _host_name(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
@@ -108,6 +110,7 @@ def _host_name(host: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

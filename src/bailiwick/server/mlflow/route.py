@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from starlette.requests import Request
+
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.server.api.route import Access
@@ -22,13 +24,18 @@ class Empty(Message):
 
 @dataclass(frozen=True, slots=True)
 class MlflowCall(Generic[M]):
-    """One authorised request. `base_url` is how the client reached this server, without a trailing slash."""
+    """One authorised request."""
 
     platform: Platform
     actor: Actor
     message: M
     path: Mapping[str, str]
-    base_url: str
+    request: Request
+
+    @property
+    def base_url(self) -> str:
+        """How the client reached this server, without a trailing slash."""
+        return f"{self.request.url.scheme}://{self.request.url.netloc}"
 
     @property
     def workspace(self) -> str:
