@@ -42,3 +42,35 @@ def test_an_actor_without_the_permission_changes_nothing(records: Records, viewe
     with pytest.raises(NotAllowed, match=r"data\.write"), records.change(viewer, Permission.DATA_WRITE) as change:
         change.record("thing.made", "thing/a")
     assert _count(records) == 0
+
+
+def test_changes_made_together_are_each_authorised_and_journalled(
+    records: Records, admin: Actor, viewer: Actor
+) -> None:
+    with records.together() as joint:
+        joint.by(admin, Permission.DATA_WRITE).record("thing.made", "thing/a")
+        with pytest.raises(NotAllowed):
+            joint.by(viewer, Permission.DATA_WRITE)
+        second = joint.by(admin, Permission.TRACKING_WRITE)
+        second.record("thing.made", "thing/b")
+        second.record("thing.moved", "thing/b")
+    with records.read() as connection:
+        resources = list(connection.scalars(select(entries.c.resource).order_by(entries.c.number)))
+    assert resources == ["thing/a", "thing/b", "thing/b"]
+
+
+def test_one_silent_change_undoes_those_made_together_with_it(records: Records, admin: Actor) -> None:
+    def keep_silent_once() -> None:
+        with records.together() as joint:
+            joint.by(admin, Permission.DATA_WRITE).record("thing.made", "thing/a")
+            joint.by(admin, Permission.DATA_WRITE)
+
+    with pytest.raises(AssertionError, match="journalled"):
+        keep_silent_once()
+    assert _count(records) == 0
+
+
+def test_nothing_done_together_is_nothing(records: Records) -> None:
+    with records.together():
+        pass
+    assert _count(records) == 0

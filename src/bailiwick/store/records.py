@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.clock import Clock, system_clock
 from bailiwick.store.database import Database
-from bailiwick.store.journal.writer import append_entry
+from bailiwick.store.journal.writer import append_entries, new_entry
 
 
 class Change:
@@ -25,7 +25,7 @@ class Change:
         self.connection = connection
         self.actor = actor
         self.time = time
-        self.entries = 0
+        self._entries: list[dict[str, Any]] = []
 
     @property
     def workspace(self) -> str:
@@ -39,10 +39,38 @@ class Change:
     def record(self, action: str, resource: str, **detail: Any) -> str:
         """Journal what was done: `action` is `noun.verb` in the past tense, `resource` is `kind/name`. Returns the entry's id.
 
-        `detail` must be JSON and small (64 KiB): names and digests, never rows of data.
+        `detail` must be JSON and small (64 KiB): names and digests, never rows of data. Entries are written when the
+        block ends, in the order of recording.
         """
-        self.entries += 1
-        return append_entry(self.connection, self.actor, self.time, action, resource, detail)
+        entry = new_entry(self.actor, self.time, action, resource, detail)
+        self._entries.append(entry)
+        return str(entry["id"])
+
+    def recorded(self) -> list[dict[str, Any]]:
+        """The rows of what was recorded. Raises AssertionError when nothing was."""
+        if not self._entries:
+            raise AssertionError("a change must be journalled: call change.record(...) before the block ends")
+        return self._entries
+
+
+class JointChange:
+    """One open transaction in which several actors' changes are made; it is kept whole or not at all."""
+
+    def __init__(self, connection: Connection, time: int) -> None:
+        self.connection = connection
+        self.time = time
+        self._changes: list[Change] = []
+
+    def by(self, actor: Actor, permission: Permission) -> Change:
+        """One actor's part of it, which must be journalled like any other. Raises NotAllowed."""
+        actor.require(permission)
+        change = Change(self.connection, actor, self.time)
+        self._changes.append(change)
+        return change
+
+    def recorded(self) -> list[dict[str, Any]]:
+        """The rows of what was recorded, change by change. Raises AssertionError for a silent one."""
+        return [entry for change in self._changes for entry in change.recorded()]
 
 
 class Records:
@@ -65,5 +93,14 @@ class Records:
         with self.database.write() as connection:
             change = Change(connection, actor, self.clock())
             yield change
-            if not change.entries:
-                raise AssertionError("a change must be journalled: call change.record(...) before the block ends")
+            append_entries(connection, change.recorded())
+
+    @contextmanager
+    def together(self) -> Iterator[JointChange]:
+        """One transaction for the changes of many callers, so that they share the cost of making it durable."""
+        with self.database.write() as connection:
+            joint = JointChange(connection, self.clock())
+            yield joint
+            rows = joint.recorded()
+            if rows:
+                append_entries(connection, rows)
