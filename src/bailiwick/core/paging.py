@@ -27,14 +27,20 @@ def page_position(token: str, query: object, kinds: tuple[Any, ...]) -> list[Any
     """
     try:
         mark, *position = msgspec.json.decode(base64.urlsafe_b64decode(token.encode("ascii")), type=list)
-        values = msgspec.convert(position, tuple[kinds])  # type: ignore[valid-type]
     except (ValueError, binascii.Error, msgspec.MsgspecError):
-        raise InvalidInput(f"page_token {token[:100]!r} is not one that was given here.") from None
+        raise _unknown(token) from None
     if mark != _mark(query):
         raise InvalidInput(
             "This page_token belongs to another query.", hint="Repeat the query it came from, or begin without a token."
         )
-    return list(values)
+    try:
+        return list(msgspec.convert(position, tuple[kinds]))  # type: ignore[valid-type]
+    except msgspec.MsgspecError:
+        raise _unknown(token) from None
+
+
+def _unknown(token: str) -> InvalidInput:
+    return InvalidInput(f"page_token {token[:100]!r} is not one that was given here.")
 
 
 def _mark(query: object) -> str:
