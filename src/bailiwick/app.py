@@ -8,6 +8,7 @@ from bailiwick.data.service import DataService
 from bailiwick.endpoints.log import PredictionLog
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.governance.service import GovernanceService
+from bailiwick.governance.statements import StatementService
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.monitoring.service import MonitorService
 from bailiwick.pipelines.projects import ProjectService
@@ -35,6 +36,7 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
     tables = DeltaTables(settings.tables_root)
     log = PredictionLog(tables)
     governance = GovernanceService(records)
+    registry = RegistryService(records, governance, blobs)
     endpoints = EndpointService(records)
     pipelines = PipelineService(records)
     return Platform(
@@ -48,8 +50,9 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
         journal=JournalReader(database),
         data=DataService(records, tables, blobs),
         tracking=TrackingService(records),
-        registry=RegistryService(records, governance, blobs),
+        registry=registry,
         governance=governance,
+        statements=StatementService(records, registry),
         endpoints=endpoints,
         log=log,
         projects=ProjectService(records),

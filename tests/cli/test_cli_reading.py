@@ -16,6 +16,8 @@ SHOWING = [
     ("models", "show", "flights"),
     ("models", "show", "flights", "1"),
     ("models", "lineage", "flights", "1"),
+    ("models", "card", "flights", "1"),
+    ("models", "statements", "flights"),
     ("models", "approvals"),
     ("models", "approvals", "--status", "pending"),
     ("endpoints", "list"),
@@ -45,7 +47,7 @@ ELSEWHERE = {
     *[("data", verb) for verb in ("schema", "validate", "snapshot")],
     *[
         ("models", verb)
-        for verb in ("register", "verify", "card", "approve", "reject", "promote", "rollback")
+        for verb in ("register", "verify", "state", "approve", "reject", "promote", "rollback")
     ],
     ("endpoints", "deploy"),
     *[("rollout", verb) for verb in ("start", "abort")],
@@ -132,12 +134,6 @@ def test_where_output_goes_to_a_file_nothing_is_wrapped(
     shown = command("--home", template.home, "runs")
     assert any(len(line) > 80 for line in shown.out.splitlines())
     assert "[" not in shown.out.replace("[0", "")  # no colours either
-
-
-def test_the_card_is_markdown_or_json(command: Command, template: Populated) -> None:
-    words = ("--home", template.home, "models", "card", "flights", 1)
-    assert command(*words).out.startswith("# flights, version 1\n")
-    assert command(*words, "--json").json["sections"]
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,21 @@ def test_an_unknown_endpoint_names_those_that_exist(service: EndpointService, ad
     deploy(service, admin)
     with pytest.raises(NotFound, match="Did you mean 'late'"):
         service.endpoint("default", "lat")
+
+
+def test_appearances_are_the_changes_that_gave_a_version_traffic(
+    records: Records, admin: Actor, stranger: Actor
+) -> None:
+    service = EndpointService(records)
+    odd = 'odd "%_\\ name'
+    service.deploy(admin, "late", model=odd, version=1, package="a" * 64)
+    service.deploy(admin, "late", model=odd, version=11, package="b" * 64)
+    service.deploy(admin, "other", model=odd, version=1, package="a" * 64)
+    service.deploy(admin, "third", model=odd.upper(), version=1, package="a" * 64)
+    service.deploy(stranger, "late", model=odd, version=1, package="a" * 64)
+    found = service.appearances("default", odd, 1)
+    assert sorted(endpoint for endpoint, _ in found) == ["late", "other"]
+    assert all(any(each.version == 1 for each in change.variants) for _, change in found)
+    assert [endpoint for endpoint, _ in service.appearances("default", odd, 11)] == ["late"]
+    assert service.appearances("default", "odd", 1) == []
+    assert len(service.appearances("default", odd, 1, limit=1)) == 1

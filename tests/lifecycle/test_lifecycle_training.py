@@ -15,20 +15,10 @@ import pytest
 from bailiwick.app import open_platform
 from bailiwick.core.actor import Actor
 from bailiwick.core.settings import Settings
-from bailiwick.lifecycle.configuration import apply_project
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.lifecycle.training.pipeline import engine_for, training_pipeline
-from bailiwick.pipelines.model import PipelineRun, StepStatus
-from bailiwick.pipelines.project import load_project
+from bailiwick.pipelines.model import StepStatus
 from tests_support.fraud_project import PROJECT, rows
-
-
-def run(platform: Platform, actor: Actor, folder: Path, **params: object) -> PipelineRun:
-    """Apply the project and run its pipeline here."""
-    project = apply_project(platform, actor, load_project(folder))
-    wanted = {"project": project.name, "start": None, "end": None, "reason": "test", **params}
-    submitted = platform.pipelines.submit(actor, training_pipeline(platform, project), wanted)  # type: ignore[arg-type]
-    return engine_for(platform, submitted).execute(actor, submitted.id)
+from tests_support.fraud_project import run_pipeline as run
 
 
 def test_data_becomes_a_version_that_waits_for_approval(platform: Platform, admin: Actor, folder: Path) -> None:

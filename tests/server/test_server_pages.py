@@ -67,6 +67,8 @@ def pages_of(story: Story) -> list[str]:
         "/models/flights",
         "/models/flights/versions/1",
         "/models/flights/versions/3",
+        "/models/flights/versions/1/card",
+        f"/models/{name}/versions/1/card",
         f"/models/{name}",
         f"/models/{name}/versions/1",
         *(f"/pipelines/{ids[run]}" for run in ("pipeline_run", "cached_run", "failed_run", "waiting_run")),
@@ -210,7 +212,7 @@ class TestForms:
 
     def test_a_form_from_anywhere_else_is_refused(self, client: TestClient) -> None:
         for form in FORMS:
-            path = form.path.format(request="x", alarm="x", rollout="x", run="x")
+            path = form.path.format(request="x", alarm="x", rollout="x", run="x", model="x", number=1)
             assert client.post(path, data={"comment": "x"}).status_code == 403
             assert (
                 client.post(path, data={"comment": "x"}, headers={"Origin": "https://evil.example"}).status_code == 403
@@ -218,7 +220,16 @@ class TestForms:
             assert client.post(path, json={}, headers=OURS).status_code == 400
 
     def test_every_notice_a_form_leads_to_is_written(self) -> None:
-        assert {"approved", "rejected", "acknowledged", "aborted", "cancelled", "resumed"} <= set(NOTICES)
+        assert {
+            "approved",
+            "rejected",
+            "acknowledged",
+            "aborted",
+            "cancelled",
+            "resumed",
+            "stated",
+            "withdrawn",
+        } <= set(NOTICES)
 
     def test_approving_from_the_page_approves(self, platform: Platform, client: TestClient, admin: Actor) -> None:
         request = _request(platform, admin)

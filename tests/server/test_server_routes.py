@@ -20,6 +20,7 @@ PROTECTED = [route for route in ROUTES if route.permission is not PUBLIC]
 EXAMPLES = {"number": "1", "digest": "a" * 64}
 BODIES = {
     "set_alias": {"version": 1},
+    "state": {"text": "words"},
     "reject": {"comment": "no"},
     "start_rollout": {"endpoint": "late", "model": "flights", "version": 1},
     "abort_rollout": {"reason": "because"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bailiwick.cli import cards
 from bailiwick.cli.ids import full_id
 from bailiwick.cli.output import (
     JsonOption,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from bailiwick.registry.model import ModelVersion
 
 app = typer.Typer(help="Models: versions, lineage, approvals, cards.", no_args_is_help=True)
+for command in (cards.card, cards.state, cards.statements):
+    app.command()(command)
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 VersionArgument = Annotated[int, typer.Argument(help="Number of the version.")]
@@ -143,19 +146,6 @@ def lineage(model: ModelArgument, version: VersionArgument, json: JsonOption = F
         return
     rows = [(shortened(edge["from"]), edge["label"], shortened(edge["to"])) for edge in graph["edges"]]
     print_table(f"Lineage of {model} version {version}", ["from", "", "to"], rows, empty="Nothing is known of it.")
-
-
-@app.command()
-def card(model: ModelArgument, version: VersionArgument, json: JsonOption = False) -> None:
-    """The model card: what was measured, and by which run. Markdown, or JSON."""
-    from bailiwick.lifecycle.evidence import model_card
-
-    with open_session() as (platform, actor):
-        found = model_card(platform, actor.workspace, model, version)
-    if json:
-        print_json(found)
-    else:
-        say(found.to_markdown().rstrip("\n"))
 
 
 @app.command()

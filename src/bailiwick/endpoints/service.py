@@ -103,6 +103,25 @@ class EndpointService:
                 RouteChange(row.time, row.actor, row.reason, row.epoch, _VARIANTS.decode(row.variants)) for row in rows
             ]
 
+    def appearances(
+        self, workspace: str, model: str, version: int, *, limit: int = 100
+    ) -> list[tuple[str, RouteChange]]:
+        """The newest changes, of any endpoint, that gave a model version traffic: (endpoint, change), newest first."""
+        asked = msgspec.json.encode({"model": model, "version": version}).decode()[1:-1] + ","
+        query = select(changes).where(
+            changes.c.workspace == workspace, changes.c.variants.contains(asked, autoescape=True)
+        )
+        with self._records.read() as connection:
+            rows = connection.execute(query.order_by(changes.c.time.desc(), changes.c.epoch.desc())).all()
+        found = [
+            (row.endpoint, RouteChange(row.time, row.actor, row.reason, row.epoch, _VARIANTS.decode(row.variants)))
+            for row in rows
+        ]
+        # SQLite does not tell capitals apart here, so the names are compared once more.
+        return [each for each in found if any((v.model, v.version) == (model, version) for v in each[1].variants)][
+            :limit
+        ]
+
     def _find(self, workspace: str, name: str) -> Endpoint | None:
         with self._records.read() as connection:
             row = connection.execute(_select_one(workspace, name)).first()

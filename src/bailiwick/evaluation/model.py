@@ -16,6 +16,9 @@ Labels: TypeAlias = "NDArray[np.int64]"
 Scores: TypeAlias = "NDArray[np.float64]"
 Metrics = Mapping[str, float]
 
+LEAST_ROWS = 100
+"""A slice of fewer rows is not measured, unless an evaluation says otherwise."""
+
 
 class Slice(Struct, frozen=True):
     """The rows whose `column` has one value. Metrics that the rows do not determine are left out."""

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.evaluation.metrics import compute_metrics
-from bailiwick.evaluation.model import Evaluation, Slice
-
-LEAST_ROWS = 100
+from bailiwick.evaluation.model import LEAST_ROWS, Evaluation, Slice
 
 
 def evaluate(

@@ -96,14 +96,16 @@ class ApprovalRequest:
 
 
 def missing_evidence(policy: Policy, evidence: Mapping[str, Any]) -> list[str]:
-    """In words, each required key that is absent or not exactly true."""
-    return [
-        f"evidence {key!r} is {evidence[key]!r}, and must be true"
-        if key in evidence
-        else f"evidence {key!r} is missing"
-        for key in policy.evidence
-        if evidence.get(key) is not True
-    ]
+    """In words, each required key that is absent or not exactly true, with what `<key>_missing` lists of it."""
+    found = []
+    for key in policy.evidence:
+        if evidence.get(key) is True:
+            continue
+        listed = evidence.get(f"{key}_missing")
+        why = f"; not stated: {', '.join(map(str, listed))}" if isinstance(listed, list | tuple) and listed else ""
+        state = f"is {evidence[key]!r}, and must be true" if key in evidence else "is missing"
+        found.append(f"evidence {key!r} {state}{why}")
+    return found
 
 
 def how_to_request(policy: Policy, model: str, number: int, author: str) -> str:

@@ -1,4 +1,7 @@
-"""Policy, request and decision rows. Two unique indices are rules: one pending request a question, one vote an identity."""
+"""Policy, request, decision and statement rows.
+
+Two unique indices are rules: one pending request a question, one vote an identity. Statements are only ever added.
+"""
 
 from __future__ import annotations
 
@@ -75,4 +78,21 @@ decisions = Table(
     Column("comment", Text, nullable=False),
     Column("time", BigInteger, nullable=False),
     PrimaryKeyConstraint("request_id", "identity"),
+)
+
+statements = Table(
+    "governance_statements",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("workspace", String(250), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("number", Integer, nullable=False),  # 0: said of the model
+    Column("field", String(64), nullable=False),
+    Column("text", Text, nullable=False),  # "": what was said before is taken back
+    Column("origin", String(250), nullable=False),
+    Column("identity", String(250), nullable=False),
+    Column("actor", String(250), nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("entry", String(32), nullable=False),
+    Index("ix_governance_statements_subject", "workspace", "model", "number", "field", "sequence"),
 )

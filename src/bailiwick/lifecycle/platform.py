@@ -10,6 +10,7 @@ from bailiwick.data.service import DataService
 from bailiwick.endpoints.log import PredictionLog
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.governance.service import GovernanceService
+from bailiwick.governance.statements import StatementService
 from bailiwick.monitoring.service import MonitorService
 from bailiwick.pipelines.projects import ProjectService
 from bailiwick.pipelines.service import PipelineService
@@ -42,6 +43,7 @@ class Platform:
     tracking: TrackingService
     registry: RegistryService
     governance: GovernanceService
+    statements: StatementService
     endpoints: EndpointService
     log: PredictionLog
     projects: ProjectService

@@ -12,6 +12,9 @@ from bailiwick.core.actor import Actor
 from bailiwick.core.canonical import digest_of
 from bailiwick.core.errors import InvalidInput
 
+PIPELINE_RUN_TAG = "bailiwick.pipeline_run"
+"""The tag by which a tracking run names the pipeline run that it belongs to."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.:\-]{0,99}")
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"

@@ -11,6 +11,7 @@ from bailiwick.pipelines.cron import parse_cron
 from bailiwick.pipelines.notation import Budget, BudgetText, DurationMs, Holdout, HoldoutText, OptionalDurationMs
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
+Words = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[
     str,
     Field(
@@ -223,8 +224,30 @@ class Retention(Section):
     predictions_ms: OptionalDurationMs = Field(default=None, alias="predictions")
 
 
-class Govern(Section):
-    """Rules of approval by target (an alias such as `production`), and of keeping data."""
+class Card(Section):
+    """What people state of the model and nothing can measure; a run states it whenever the words here have changed."""
 
+    intended_use: Words = Field(default="", description="What it is for")
+    users: Words = Field(default="", description="Who it is for")
+    out_of_scope: Words = Field(default="", description="What it must not be used for")
+    limitations: Words = Field(default="", description="Where it is known to be weak")
+    tradeoffs: Words = Field(default="", description="What was given up for what")
+    ethical_considerations: Words = Field(default="", description="Who could be harmed, and what is done about it")
+    personal_data: Words = Field(default="", description="Whose personal data it is made of, and on what grounds")
+    data: Words = Field(default="", description="Where the data comes from, and how it was collected")
+    oversight: Words = Field(default="", description="Who watches its decisions, and who can overrule them")
+    contact: Words = Field(default="", description="Who answers for it")
+    licence: Words = Field(default="", description="On what terms it may be used")
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What is said here, by field."""
+        return {name: str(text) for name, text in self if str(text).strip()}
+
+
+class Govern(Section):
+    """Rules of approval by target (an alias such as `production`), words for the model card, and of keeping data."""
+
+    card: Card = Card()
     approvals: dict[str, Approval] = Field(default_factory=dict)
     retention: Retention = Retention()

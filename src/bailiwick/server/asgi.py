@@ -23,6 +23,7 @@ from bailiwick.server.api.openapi import openapi
 from bailiwick.server.api.route import Route, check_routes
 from bailiwick.server.api.routes import ROUTES
 from bailiwick.server.auth import Authenticator
+from bailiwick.server.cards import WRITERS
 from bailiwick.server.metrics import HttpMetrics
 from bailiwick.server.middleware import BodyLimit, SecurityHeaders, WriteGuard
 from bailiwick.server.mlflow.door import MlflowDoor
@@ -55,6 +56,7 @@ def create_app(
     app.state.openapi = openapi(routes)
     app.state.revisions = RevisionWatch(platform)
     app.state.stopping = stopping
+    app.state.card_writers = WRITERS
     return app
 
 

@@ -38,7 +38,9 @@ KNOWN = [
 ]
 TEXTS = st.sampled_from(KNOWN) | st.text(max_size=20) | st.text(min_size=5_000, max_size=5_001)
 NUMBERS = st.integers(-3, 3) | st.sampled_from([2**31, 2**63 - 1, 2**63, -(2**63) - 1, 10**30])
-JUNK: st.SearchStrategy[Any] = st.none() | st.booleans() | NUMBERS | st.floats() | TEXTS | st.just([]) | st.just({}) | st.just([[{}]])
+JUNK: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | NUMBERS | st.floats() | TEXTS | st.just([]) | st.just({}) | st.just([[{}]])
+)
 
 
 def fitting(hint: Any) -> st.SearchStrategy[Any]:

@@ -132,6 +132,7 @@ def judge(platform: Platform, project: Project, context: StepContext) -> Mapping
         "metrics": dict(evaluation.metrics),
         "slices": _by_column(evaluation),
         "gates": [result.message for result in results],
+        "rules": [result.gate for result in results],
     }
 
 

@@ -6,20 +6,23 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from bailiwick.core.actor import Actor
 from bailiwick.data.profile import Profile, build_profile, to_json
 from bailiwick.endpoints.log import output_column
-from bailiwick.lifecycle.evidence import model_card
+from bailiwick.lifecycle.evidence import card_evidence
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import load, score
 from bailiwick.lifecycle.training.model_steps import load_split
 from bailiwick.pipelines.model import JSON, StepContext
 from bailiwick.pipelines.project import Project
 from bailiwick.tracking.environment import describe_environment
+from bailiwick.tracking.licences import installed_licences
 from bailiwick.training.entrypoint import source_digest
 from bailiwick.training.packaging import read_metadata
 
 CANDIDATE = "candidate"
 PRODUCTION = "production"
+PROJECT_FILE = "the project file"
 
 
 def register(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
@@ -38,14 +41,29 @@ def register(platform: Platform, project: Project, context: StepContext) -> Mapp
         metrics=dict(judged["metrics"]),  # type: ignore[arg-type]
         slices=dict(judged["slices"]),  # type: ignore[arg-type]
         parity=dict(trained["parity"]),  # type: ignore[arg-type]
-        environment=environment.to_json(),
+        environment=environment.to_json() | {"licences": installed_licences(environment.packages)},
         code_version=environment.git_commit or source_digest(project.train.entrypoint, project.folder),
         parameters=dict(trained["parameters"]),  # type: ignore[arg-type]
         reference_profile=platform.blobs.put(_reference(platform, project, context, data)),
         description=str(context.params.get("reason") or ""),
     )
+    _state(platform, context.actor, project)
     context.progress(1.0, f"{project.name} version {version.number}")
     return {"model": project.name, "version": version.number}
+
+
+def _state(platform: Platform, actor: Actor, project: Project) -> None:
+    """Say of the model what the project file says and did not say before; what people said elsewhere since stays."""
+    words = project.govern.card.words
+    if not words:
+        return
+    said: dict[str, str] = {}
+    for each in platform.statements.history(actor.workspace, project.name, limit=1_000):  # newest first
+        if each.origin == PROJECT_FILE:
+            said.setdefault(each.field, each.text)
+    for field, text in words.items():
+        if said.get(field) != text.strip():
+            platform.statements.state(actor, project.name, None, field, text, origin=PROJECT_FILE)
 
 
 def _reference(platform: Platform, project: Project, context: StepContext, package: bytes) -> bytes:
@@ -67,11 +85,10 @@ def propose(platform: Platform, project: Project, context: StepContext) -> Mappi
     if platform.governance.policy(context.actor.workspace, model, PRODUCTION) is None:
         context.progress(1.0, "no approval is asked for")
         return {"request": ""}
-    card = model_card(platform, context.actor.workspace, model, number)
     evidence = {
         "gates": bool(project.evaluate.gates),  # `evaluate` let the version come this far only if each of them passed
         "parity": bool(version.parity.get("passed")),
-        "card": bool(card.sections),
+        **card_evidence(platform, context.actor.workspace, model, number),
     }
     request = platform.governance.request(
         context.actor, model, number, PRODUCTION, author=version.created_by, evidence=evidence

@@ -7,13 +7,11 @@ from types import TracebackType
 from typing import Self
 
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.pipelines.model import StepContext
+from bailiwick.pipelines.model import PIPELINE_RUN_TAG, StepContext
 from bailiwick.pipelines.project import Project
 from bailiwick.tracking.environment import describe_environment
 from bailiwick.tracking.model import MetricPoint, RunInput, RunStatus
 from bailiwick.training.model import TuneResult
-
-PIPELINE_RUN_TAG = "bailiwick.pipeline_run"
 
 
 class TrainingRun:

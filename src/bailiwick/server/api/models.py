@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
-from starlette.responses import Response
 
-from bailiwick.governance.cards import ModelCard
-from bailiwick.lifecycle.evidence import model_card
 from bailiwick.registry.model import AliasChange, Model, ModelVersion
 from bailiwick.server.api.route import Call, Nothing
 
@@ -89,20 +86,6 @@ def lineage(call: Call[Nothing, Nothing]) -> LineageGraph:
         [LineageNode(**node) for node in found["nodes"]],
         [LineageEdge(edge["from"], edge["to"], edge["label"]) for edge in found["edges"]],
     )
-
-
-class CardQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """JSON, or Markdown to be kept beside the model."""
-
-    format: Literal["json", "markdown"] = "json"
-
-
-def card(call: Call[CardQuery, Nothing]) -> ModelCard | Response:
-    """What a version is: each fact with where it comes from, and the questions nobody has answered."""
-    found = model_card(call.platform, call.workspace, call.path["model"], call.number("number"))
-    if call.query.format == "markdown":
-        return Response(found.to_markdown(), media_type="text/markdown; charset=utf-8")
-    return found
 
 
 def alias_history(call: Call[Nothing, Nothing]) -> AliasHistory:

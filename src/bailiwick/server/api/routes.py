@@ -7,13 +7,15 @@ from typing import Any
 from bailiwick.core.actor import Permission
 from bailiwick.data.model import Snapshot
 from bailiwick.endpoints.model import Endpoint, RouteTable
-from bailiwick.governance.cards import ModelCard
+from bailiwick.governance.cards.model import ModelCard
 from bailiwick.governance.model import ApprovalRequest
+from bailiwick.governance.statements import Statement
 from bailiwick.monitoring.model import Alarm, MonitorSummary
 from bailiwick.registry.model import AliasChange, Model, ModelVersion
 from bailiwick.rollout.model import Rollout
 from bailiwick.server.api import (
     approvals,
+    cards,
     data,
     endpoints,
     health,
@@ -75,10 +77,46 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         f"{V1}/models/{{model}}/versions/{{number}}/card",
         READ,
-        models.card,
-        "The model card of a version.",
+        cards.card,
+        "The model card of a version: JSON, HTML, Markdown, CycloneDX or text.",
         ModelCard,
-        query=models.CardQuery,
+        query=cards.CardQuery,
+    ),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/statements",
+        READ,
+        cards.statements,
+        "What people state of a model or a version.",
+        cards.Statements,
+        query=cards.SubjectQuery,
+    ),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/statements/history",
+        READ,
+        cards.statement_history,
+        "Everything that was stated, and by whom.",
+        cards.StatementHistory,
+        query=cards.HistoryQuery,
+    ),
+    Route(
+        "PUT",
+        f"{V1}/models/{{model}}/statements/{{field}}",
+        Permission.MODELS_WRITE,
+        cards.state,
+        "State something for the model card.",
+        Statement,
+        body=cards.State,
+    ),
+    Route(
+        "DELETE",
+        f"{V1}/models/{{model}}/statements/{{field}}",
+        Permission.MODELS_WRITE,
+        cards.withdraw,
+        "Take back what was stated.",
+        Statement,
+        query=cards.SubjectQuery,
     ),
     Route(
         "GET",

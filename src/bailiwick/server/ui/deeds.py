@@ -7,6 +7,8 @@ from bailiwick.store.journal.model import Entry
 
 _ID_LENGTH = 32
 _VERBS = {
+    "stated card of": "added to the card of",
+    "withdrawn card of": "took back a statement of the card of",
     "traffic_set": "split the traffic of",
     "reference_set": "set the reference of",
     "tag_deleted": "removed a tag of",

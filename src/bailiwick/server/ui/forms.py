@@ -57,9 +57,22 @@ def resume(visit: Visit, _fields: Mapping[str, str]) -> str:
     return f"{links.pipeline_run(visit.platform.pipelines.resume(visit.actor, visit.path['run']).id)}?done=resumed"
 
 
+def state(visit: Visit, fields: Mapping[str, str]) -> str:
+    """State something for a model card, or take it back."""
+    model, number, field = visit.path["model"], visit.number("number"), fields.get("field", "")
+    subject = number if fields.get("scope") == "version" else None
+    back = links.card(model, number)
+    if fields.get("act") == "withdraw":
+        visit.platform.statements.withdraw(visit.actor, model, subject, field)
+        return f"{back}?done=withdrawn"
+    said = visit.platform.statements.state(visit.actor, model, subject, field, fields.get("text", ""))
+    return f"{back}?done=stated#field-{said.field}"
+
+
 FORMS = (
     Form("/approvals/{request}/approve", Permission.MODELS_APPROVE, approve),
     Form("/approvals/{request}/reject", Permission.MODELS_APPROVE, reject),
+    Form("/models/{model}/versions/{number}/card", Permission.MODELS_WRITE, state),
     Form("/alarms/{alarm}/acknowledge", Permission.MONITORS_WRITE, acknowledge),
     Form("/rollouts/{rollout}/abort", Permission.ENDPOINTS_DEPLOY, abort),
     Form("/pipelines/{run}/cancel", Permission.PIPELINES_RUN, cancel),

@@ -40,6 +40,16 @@ def version(model_name: str, number: int) -> str:
     return _at("models", model_name, "versions", number)
 
 
+def card(model_name: str, number: int) -> str:
+    """The page of a version's model card."""
+    return _at("models", model_name, "versions", number, "card")
+
+
+def card_file(model_name: str, number: int, form: str) -> str:
+    """The card as a file."""
+    return f"/api/v1{card(model_name, number)}?format={quote(form, safe='')}"
+
+
 def approval(request_id: str) -> str:
     """An approval request, within the list of all."""
     return f"/approvals#request-{quote(request_id, safe='')}"

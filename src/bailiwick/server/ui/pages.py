@@ -20,6 +20,7 @@ from bailiwick.server.ui.page import Context, Form, Page, Visit
 from bailiwick.server.ui.shell import error_page, render
 from bailiwick.server.ui.views import (
     approvals,
+    cards,
     data,
     endpoints,
     journal,
@@ -42,6 +43,7 @@ PAGES = (
     Page("/models", "models.html", models.listing, "/models"),
     Page("/models/{model}", "model.html", models.model, "/models"),
     Page("/models/{model}/versions/{number}", "version.html", models.version, "/models"),
+    Page("/models/{model}/versions/{number}/card", "card.html", cards.card, "/models"),
     Page("/approvals", "approvals.html", approvals.listing, "/approvals"),
     Page("/pipelines", "pipelines.html", pipelines.listing, "/pipelines", refresh=5),
     Page("/pipelines/{run}", "pipeline_run.html", pipelines.run, "/pipelines", refresh=3),
@@ -59,6 +61,8 @@ NOTICES = {
     "acknowledged": "Acknowledged.",
     "aborted": "Aborted: the version that served before has all traffic again.",
     "cancelled": "Cancelled.",
+    "stated": "Stated, and written to the journal.",
+    "withdrawn": "Withdrawn.",
     "resumed": "The run goes on where it stopped.",
     "signed-in": "Signed in.",
 }

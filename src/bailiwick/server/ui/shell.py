@@ -13,8 +13,9 @@ from starlette.responses import HTMLResponse
 
 from bailiwick._version import __version__
 from bailiwick.core.canonical import sha256_hex
+from bailiwick.governance.cards import wording
 from bailiwick.server.api.errors import ErrorDetail
-from bailiwick.server.ui import charts, links, words
+from bailiwick.server.ui import card_parts, charts, links, words
 from bailiwick.server.ui.deeds import deed
 
 FOLDER = Path(__file__).parent
@@ -87,6 +88,17 @@ def _environment() -> Environment:
         words.told,
     )
     made.filters |= {writer.__name__: writer for writer in writers} | {"deed": deed, "linked": links.linked}
+    made.filters |= {
+        "bounds": wording.bounds,
+        "card_moment": wording.moment,
+        "card_value": wording.shown,
+        "dataset_rows": card_parts.dataset_rows,
+        "fact_rows": card_parts.fact_rows,
+        "metric_label": wording.label,
+        "one_source": card_parts.one_source,
+        "recorded": card_parts.recorded,
+        "visible": wording.visible,
+    }
     made.globals |= {
         "assets": _assets(),
         "charts": charts,
@@ -95,6 +107,7 @@ def _environment() -> Environment:
         "navigation": NAVIGATION,
         "percent_text": lambda value: f"{value:g}%",
         "product_version": __version__,
+        "slice_charts": card_parts.slice_charts,
     }
     return made
 

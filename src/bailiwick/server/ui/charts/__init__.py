@@ -5,6 +5,7 @@ in the page, then place what the functions return.
 """
 
 from bailiwick.server.ui.charts.bars import Bar, Part, bar_chart, lane, sparkline, split_bar
+from bailiwick.server.ui.charts.dots import Dot, dot_chart
 from bailiwick.server.ui.charts.figure import stylesheet
 from bailiwick.server.ui.charts.graph import Edge, Node, graph_chart
 from bailiwick.server.ui.charts.heatmap import heatmap
@@ -13,6 +14,7 @@ from bailiwick.server.ui.charts.line import Band, Marker, Series, Threshold, lin
 __all__ = [
     "Band",
     "Bar",
+    "Dot",
     "Edge",
     "Marker",
     "Node",
@@ -20,6 +22,7 @@ __all__ = [
     "Series",
     "Threshold",
     "bar_chart",
+    "dot_chart",
     "graph_chart",
     "heatmap",
     "lane",

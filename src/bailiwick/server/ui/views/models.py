@@ -8,9 +8,8 @@ from typing import Any
 
 from bailiwick.core.actor import Permission
 from bailiwick.core.errors import NotFound
-from bailiwick.governance.cards import QUESTIONS
+from bailiwick.governance.cards.fields import FIELDS, REQUIRED
 from bailiwick.governance.model import ApprovalRequest
-from bailiwick.lifecycle.evidence import model_card
 from bailiwick.registry.lineage import Lineage
 from bailiwick.registry.model import ModelVersion
 from bailiwick.server.ui import links
@@ -66,6 +65,7 @@ def version(visit: Visit) -> Context:
     aliases = _aliases_of(registry.aliases(workspace, found.model)).get(number, [])
     nodes, edges = _graph(registry.lineage(workspace, found.model, number), found)
     before = _compared(visit, found)
+    stated = visit.platform.statements.statements(workspace, found.model, number)
     return {
         "version": found,
         "metrics": {key: found.metrics[key] for key in sorted(found.metrics, key=_rank)},
@@ -87,9 +87,9 @@ def version(visit: Visit) -> Context:
         "inputs": found.signature.get("inputs", ()),
         "outputs": found.signature.get("outputs", ()),
         "evidence_of": evidence_pairs,
-        "questions": [
-            QUESTIONS[key] for key in model_card(visit.platform, workspace, found.model, number).open_questions
-        ],
+        "stated": stated,
+        "fields": FIELDS,
+        "missing": [FIELDS[key].title.lower() for key in REQUIRED if key not in stated],
     }
 
 

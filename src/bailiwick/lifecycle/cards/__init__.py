@@ -1,0 +1,1 @@
+"""Story: from the records of every domain to the facts of a model card."""
