@@ -54,9 +54,13 @@ def test_a_permission_that_is_lacking_is_named() -> None:
         viewer.require(Permission.MODELS_APPROVE)
 
 
-def test_the_system_neither_approves_nor_makes_identities() -> None:
+def test_the_system_neither_approves_nor_makes_identities_or_workspaces() -> None:
     permissions = system_actor("default", "work").permissions
-    assert frozenset(Permission) - permissions == {Permission.MODELS_APPROVE, Permission.IDENTITIES_MANAGE}
+    assert frozenset(Permission) - permissions == {
+        Permission.MODELS_APPROVE,
+        Permission.IDENTITIES_MANAGE,
+        Permission.WORKSPACES_MANAGE,
+    }
 
 
 def test_ids_are_32_hex_and_rise() -> None:

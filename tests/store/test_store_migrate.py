@@ -116,6 +116,7 @@ def test_the_records_of_an_old_database_can_be_read(path: Path, tmp_path: Path) 
     platform = open_platform(Settings(home=tmp_path))
     version = platform.registry.version("default", "flights", 1)
     assert version.metrics == {"roc_auc": 0.71}
+    assert (version.stage, version.status, version.source, version.updated) == ("None", "READY", "", version.created)
     assert platform.registry.aliases("default", "flights") == {"candidate": 2, "production": 1}
     assert platform.data.snapshot("default", version.snapshot).rows == 2
     assert platform.tracking.run("default", version.run_id).params == {"a": "1"}
@@ -130,6 +131,24 @@ def test_the_records_of_an_old_database_can_be_read(path: Path, tmp_path: Path) 
     assert [project.name for project in platform.projects.projects("default")] == ["flights"]
     assert [identity.name for identity in platform.identities.identities("default")] == ["grace"]
     assert platform.journal.entries("default", limit=1)[0].action
+    platform.close()
+
+
+def test_every_workspace_of_an_old_database_is_there_after_migration(tmp_path: Path) -> None:
+    """Until workspaces were records, one was there as soon as it was named."""
+    shutil.copy(OLD / "0001.db", tmp_path / "bailiwick.db")
+    before = Database(f"sqlite:///{tmp_path / 'bailiwick.db'}")
+    with before.write() as connection:
+        row = connection.execute(text("SELECT * FROM endpoints LIMIT 1")).mappings().one()
+        columns = ", ".join(row.keys())
+        marks = ", ".join(f":{name}" for name in row.keys())  # noqa: SIM118 - a mapping of SQLAlchemy, not a dict
+        moved = {**row, "workspace": "Team_B"}
+        connection.execute(text(f"INSERT INTO endpoints ({columns}) VALUES ({marks})"), moved)
+    before.close()
+    platform = open_platform(Settings(home=tmp_path))
+    assert [each.name for each in platform.workspaces.workspaces()] == ["Team_B", "default"]
+    assert platform.workspaces.require("Team_B") == "Team_B"
+    assert [each.name for each in platform.endpoints.endpoints("Team_B")] == ["late"]
     platform.close()
 
 

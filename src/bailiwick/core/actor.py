@@ -26,6 +26,8 @@ class Permission(StrEnum):
     MONITORS_WRITE = "monitors.write"
     IDENTITIES_MANAGE = "identities.manage"
     JOURNAL_READ = "journal.read"
+    WEBHOOKS_MANAGE = "webhooks.manage"
+    WORKSPACES_MANAGE = "workspaces.manage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +50,6 @@ class Actor:
 
 def system_actor(workspace: str, part: str) -> Actor:
     """The platform itself acting through one of its duties, e.g. `system:rollout`; it may do everything a duty needs."""
-    everything = frozenset(Permission) - {Permission.MODELS_APPROVE, Permission.IDENTITIES_MANAGE}
+    reserved = {Permission.MODELS_APPROVE, Permission.IDENTITIES_MANAGE, Permission.WORKSPACES_MANAGE}
+    everything = frozenset(Permission) - reserved
     return Actor(identity=f"system:{part}", name=f"system:{part}", workspace=workspace, permissions=everything)

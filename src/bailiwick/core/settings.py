@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 from bailiwick.core.errors import InvalidInput
 
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,249}", re.ASCII)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -63,6 +65,22 @@ class Settings:
         default=1 << 30, metadata={"doc": "most bytes of predictions waiting to be shipped, per worker; then 503"}
     )
     max_body_bytes: int = field(default=64 << 20, metadata={"doc": "largest request body accepted, in bytes"})
+    max_artifact_bytes: int = field(
+        default=1 << 38, metadata={"doc": "largest artifact accepted, in bytes; artifacts are streamed, never held"}
+    )
+    webhooks_private: bool = field(
+        default=False,
+        metadata={
+            "doc": "let webhooks call private addresses, and loopback without TLS; it opens your network to them"
+        },
+    )
+    webhooks_plain: bool = field(
+        default=False, metadata={"doc": "let webhooks use `http://`: events travel unencrypted"}
+    )
+    openlineage_file: str = field(
+        default="",
+        metadata={"doc": "file that OpenLineage run events are appended to, one JSON line each; empty means none"},
+    )
 
     @property
     def sql_url(self) -> str:
@@ -75,6 +93,11 @@ class Settings:
         return self.blobs_url or (self.home.resolve() / "blobs").as_uri()
 
     @property
+    def artifact_blobs_root(self) -> str:
+        """Where artifacts are kept by digest: apart from other blobs, so that what no artifact refers to is garbage."""
+        return f"{self.blobs_root.rstrip('/')}/artifacts"
+
+    @property
     def tables_root(self) -> str:
         """`tables_url`, or the folder in `home` as a plain path, as delta-rs wants it."""
         return self.tables_url or str(self.home.resolve() / "tables")
@@ -82,7 +105,18 @@ class Settings:
     @property
     def spool_root(self) -> Path:
         """Where inference workers append predictions until they are shipped."""
-        return self.home.resolve() / "spool"
+        return self._serving_root / "spool"
+
+    @property
+    def route_cache(self) -> Path:
+        """Where inference workers keep the routes and packages they serve by."""
+        return self._serving_root / "serve"
+
+    @property
+    def _serving_root(self) -> Path:
+        """What is served for `default` has always been in the home itself."""
+        home = self.home.resolve()
+        return home if self.workspace == "default" else home / "workspaces" / self.workspace
 
     @property
     def control_address(self) -> str:
@@ -126,6 +160,11 @@ def _checked(settings: Settings) -> Settings:
         port = getattr(settings, name)
         if not 0 < port < 65536:
             raise InvalidInput(f"{name} {port} is not a port; choose 1 to 65535.")
+    if not _WORKSPACE.fullmatch(settings.workspace):
+        raise InvalidInput(
+            f"Workspace {settings.workspace[:100]!r} cannot be one: use up to 250 of A-Z a-z 0-9 . _ -, beginning with a "
+            "letter or digit."
+        )
     if settings.serve_workers < 1:
         raise InvalidInput(f"serve_workers {settings.serve_workers} must be at least 1.")
     if settings.host not in LOOPBACK and not settings.insecure:

@@ -57,6 +57,14 @@ class JournalReader:
         with self._database.read() as connection:
             return connection.scalar(select(func.max(entries.c.number))) or 0
 
+    def is_waiting(self) -> bool:
+        """Whether any entry has no place in the tree yet."""
+        with self._database.read() as connection:
+            return (
+                connection.execute(select(entries.c.id).where(entries.c.leaf_index.is_(None)).limit(1)).first()
+                is not None
+            )
+
     def checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint, or None before the first entries were integrated."""
         with self._database.read() as connection:

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from bailiwick.core.errors import Corrupted, InvalidInput
-from bailiwick.core.ids import new_id
+from bailiwick.store.keys import create_exclusively
 
 ED25519 = b"\x01"
 KEY_FILE = "journal.key"
@@ -125,20 +125,8 @@ class Signer:
 
 
 def _create(keys: Path, signer: Signer) -> None:
-    keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = keys / f"{KEY_FILE}.{new_id()}"
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(signer.private_line())
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(temporary, keys / KEY_FILE)  # unlike a rename, never replaces the key of a process that was faster
-    except FileExistsError:
-        return
-    finally:
-        temporary.unlink()
-    (keys / VKEY_FILE).write_text(signer.vkey + "\n", encoding="utf-8")
+    if create_exclusively(keys, KEY_FILE, signer.private_line()):
+        (keys / VKEY_FILE).write_text(signer.vkey + "\n", encoding="utf-8")
 
 
 def _load(path: Path) -> tuple[str, bytes]:
