@@ -170,3 +170,13 @@ def test_a_column_that_is_not_there_is_named(data: DataService, admin: Actor) ->
     snapshot = data.ingest(admin, "flights", TABLE, source="a")
     with pytest.raises(InvalidInput, match="Did you mean 'delay'"):
         data.read("default", snapshot.id, ["delai"])
+
+
+def test_a_snapshot_is_known_by_its_id_its_digest_and_how_that_begins(
+    data: DataService, admin: Actor, stranger: Actor
+) -> None:
+    snapshot = data.ingest(admin, "flights", TABLE, source="flights.csv")
+    words = {snapshot.id, snapshot.digest, snapshot.digest[:36], snapshot.digest[:16], snapshot.digest[:8], "0" * 32}
+    assert data.snapshots_named("default", words) == dict.fromkeys(words - {snapshot.digest[:8], "0" * 32}, snapshot.id)
+    assert data.snapshots_named(stranger.workspace, words) == {}
+    assert data.snapshots_named("default", []) == {}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from bailiwick.core.actor import Actor, Permission
@@ -32,6 +32,8 @@ else:
     pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,199}")
+_SHORT_DIGESTS = (36, 16)
+_WORDS_PER_QUERY = 5_000
 _FIRST_VERSION = 0  # a snapshot's table is written by one commit, so all of its rows are in version 0
 
 
@@ -100,6 +102,23 @@ class DataService:
         query = query.order_by(sql.snapshots.c.created.desc(), sql.snapshots.c.id.desc())
         with self._records.read() as connection:
             return [_from_row(row) for row in connection.execute(query).mappings()]
+
+    def snapshots_named(self, workspace: str, words: Collection[str]) -> dict[str, str]:
+        """The snapshot's id by word, where a word is a snapshot's id, its digest, or the first 36 or 16 digits of that.
+
+        Short forms are there because MLflow's digests have at most 36 characters, and tables are called by 16.
+        """
+        columns = sql.snapshots.c
+        short = [func.substr(columns.digest, 1, length) for length in _SHORT_DIGESTS]
+        asked = sorted(words)[:_WORDS_PER_QUERY]
+        known = or_(*[form.in_(asked) for form in (columns.id, columns.digest, *short)])
+        query = select(columns.id, columns.digest).where(columns.workspace == workspace, known)
+        found: dict[str, str] = {}
+        with self._records.read() as connection:
+            for row in connection.execute(query.order_by(columns.created, columns.id)):
+                forms = (row.id, row.digest, *(row.digest[:length] for length in _SHORT_DIGESTS))
+                found |= {form: row.id for form in forms if form in words}
+        return found
 
     def datasets(self, workspace: str) -> list[str]:
         """Names of the datasets that have a snapshot, in order."""

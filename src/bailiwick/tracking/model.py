@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from bailiwick.core.errors import InvalidInput, LimitExceeded
 
@@ -18,9 +21,13 @@ MAX_KEY_LENGTH = 250
 MAX_PARAM_LENGTH = 6_000
 MAX_TAG_LENGTH = 8_000
 MAX_EXPERIMENT_NAME = 500
+MAX_EXPERIMENT_TAG_LENGTH = 20_000
+MAX_USER_LENGTH = 250
 MAX_ID_LENGTH = 64
 MAX_LOCATION_LENGTH = 2_048
 INT64_MAX = 2**63 - 1
+
+T = TypeVar("T")
 
 _KEY = re.compile(r"[/\w.\- :]+")
 
@@ -45,6 +52,21 @@ class Lifecycle(StrEnum):
     DELETED = "deleted"
 
 
+class View(StrEnum):
+    """Which records a search looks at, in MLflow's words."""
+
+    ACTIVE_ONLY = "ACTIVE_ONLY"
+    DELETED_ONLY = "DELETED_ONLY"
+    ALL = "ALL"
+
+    @property
+    def lifecycles(self) -> tuple[Lifecycle, ...]:
+        """The lifecycles that are seen."""
+        if self is View.ALL:
+            return (Lifecycle.ACTIVE, Lifecycle.DELETED)
+        return (Lifecycle.ACTIVE,) if self is View.ACTIVE_ONLY else (Lifecycle.DELETED,)
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """A named group of runs. `id` is a decimal integer as text, as MLflow clients expect; `Default` is `0` everywhere."""
@@ -60,14 +82,24 @@ class Experiment:
     created_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class MetricPoint:
-    """One measurement: `time` in UTC milliseconds. NaN is kept; infinities become the largest finite doubles."""
+class MetricPoint(Struct, frozen=True, gc=False):
+    """One measurement: `time` in UTC milliseconds. NaN is kept; infinities become the largest finite doubles.
+
+    A struct, because a page of runs has tens of thousands, and a frozen dataclass takes five times as long to make.
+    """
 
     key: str
     value: float
     time: int
     step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a search; `next` is the token of the page after it, empty at the end."""
+
+    items: Sequence[T]
+    next: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +111,27 @@ class RunInput:
 
 
 @dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run without what it logged."""
+
+    id: str
+    workspace: str
+    experiment_id: str
+    name: str
+    status: str
+    lifecycle: str
+    started: int
+    ended: int | None
+    user: str
+    artifact_uri: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """One execution. `metrics` holds the latest value per key: the largest by (step, time, value), not the last written."""
+    """One execution. `metrics` holds the latest value per key: the largest by (step, time, value), not the last written.
+
+    `user` is who the client said it worked for; `created_by` is the identity that was checked.
+    """
 
     id: str
     workspace: str
@@ -97,6 +148,8 @@ class Run:
     metrics: Mapping[str, float]
     latest: tuple[MetricPoint, ...]
     inputs: tuple[RunInput, ...]
+    user: str
+    artifact_uri: str
     created_by: str
 
 
@@ -121,11 +174,12 @@ def check_text(kind: str, text: str, limit: int) -> str:
     return text
 
 
-def check_texts(kind: str, texts: Mapping[str, str], limit: int) -> dict[str, str]:
-    """A checked copy of params or tags."""
+def check_texts(kind: str, texts: Mapping[str, str], limit: int, *, truncate: bool = False) -> dict[str, str]:
+    """A checked copy of params or tags. A value over the limit is refused, or with `truncate` cut to it."""
+    kept = {key: value[:limit] for key, value in texts.items()} if truncate else texts
     return {
         check_key(kind, key): check_text(f"The value of {kind} {key!r}", str(value), limit)
-        for key, value in texts.items()
+        for key, value in kept.items()
     }
 
 
@@ -159,8 +213,9 @@ def check_time(kind: str, time: int) -> int:
 def check_points(points: Iterable[MetricPoint]) -> list[MetricPoint]:
     """Points whose key, time and step can be stored. Raises InvalidInput naming the point."""
     checked = list(points)
+    for key in {point.key for point in checked}:
+        check_key("metric", key)
     for point in checked:
-        check_key("metric", point.key)
         if not 0 <= point.time <= INT64_MAX or not -INT64_MAX <= point.step <= INT64_MAX:
             raise InvalidInput(
                 f"Metric {point.key!r} has time {point.time} and step {point.step}: "

@@ -1,4 +1,4 @@
-"""Rows of runs: read a page at a time with everything that belongs to them, locked before they are written."""
+"""Rows of runs: made, read a page at a time with everything that belongs to them, locked before they are changed."""
 
 from __future__ import annotations
 
@@ -6,46 +6,149 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, and_, or_, select
+from sqlalchemy import BindParameter, Connection, Row, Select, Table, and_, bindparam, insert, or_, select
 
-from bailiwick.core.errors import Conflict, InvalidInput, NotFound
+from bailiwick.core.errors import InvalidInput
+from bailiwick.core.ids import new_id
+from bailiwick.store.database import plain_rows
 from bailiwick.store.records import Change
-from bailiwick.tracking.metrics import insert_into, point_of
-from bailiwick.tracking.model import Lifecycle, MetricPoint, Run, RunInput
-from bailiwick.tracking.tables import experiments, run_inputs, run_latest_metrics, run_params, run_tags, runs
+from bailiwick.tracking.batches import IDS_PER_QUERY, Batch, write_batches
+from bailiwick.tracking.errors import RunDeleted, RunNotFound
+from bailiwick.tracking.locations import experiment_location, run_location
+from bailiwick.tracking.metrics import run_point
+from bailiwick.tracking.model import (
+    PARENT_TAG,
+    RUN_NAME_TAG,
+    Experiment,
+    Lifecycle,
+    MetricPoint,
+    Run,
+    RunInfo,
+    RunInput,
+    RunStatus,
+)
+from bailiwick.tracking.tables import (
+    experiments,
+    insert_into,
+    run_inputs,
+    run_latest_metrics,
+    run_params,
+    run_tags,
+    runs,
+)
 
-IDS_PER_QUERY = 500
+# Statements are made once: making one takes longer than running it.
+_WANTED: BindParameter[Any] = bindparam("ids", expanding=True)
+_INSERT = insert(runs)
+ONE_RUN = select(runs).where(runs.c.workspace == bindparam("workspace"), runs.c.id == bindparam("run"))
+"""The row of a run; takes `workspace` and `run`."""
+_LOCKED_RUN = ONE_RUN.with_for_update(key_share=True)
+_TEXTS = {
+    table.name: select(table.c.run_id, table.c.key, table.c.value)
+    .where(table.c.run_id.in_(_WANTED))
+    .order_by(table.c.run_id, table.c.key)
+    for table in (run_params, run_tags)
+}
+_point = run_latest_metrics.c
+_LATEST = (
+    select(_point.run_id, _point.key, _point.value, _point.is_nan, _point.time, _point.step)
+    .where(_point.run_id.in_(_WANTED))
+    .order_by(_point.run_id, _point.key)
+)
+_INPUTS = (
+    select(run_inputs.c.run_id, run_inputs.c.snapshot, run_inputs.c.role)
+    .where(run_inputs.c.run_id.in_(_WANTED))
+    .order_by(run_inputs.c.role, run_inputs.c.snapshot)
+)
+_RUNS = (
+    select(runs, experiments.c.name.label("experiment"), experiments.c.artifact_location)
+    .join(experiments, and_(experiments.c.workspace == runs.c.workspace, experiments.c.id == runs.c.experiment_id))
+    .where(runs.c.id.in_(_WANTED))
+)
 
 
-def load_runs(connection: Connection, workspace: str, ids: Sequence[str]) -> list[Run]:
-    """The runs with these ids, in the order of `ids`; unknown ids are left out. Five queries per 500 runs."""
+def insert_run(
+    change: Change,
+    experiment: Experiment,
+    *,
+    tags: Mapping[str, str],
+    inputs: Sequence[RunInput],
+    user: str,
+    started: int | None,
+    key: str,
+) -> Run:
+    """Make and journal a RUNNING run; its name and parent are those of its tags."""
+    run_id = new_id()
+    artifact_uri = run_location(experiment.artifact_location, run_id)
+    values = {
+        "id": run_id,
+        "workspace": change.workspace,
+        "experiment_id": experiment.id,
+        "name": tags[RUN_NAME_TAG],
+        "status": RunStatus.RUNNING.value,
+        "lifecycle": Lifecycle.ACTIVE.value,
+        "started": change.time if started is None else started,
+        "parent": tags.get(PARENT_TAG),
+        "key": key or None,
+        "user_name": user,
+        "artifact_uri": artifact_uri,
+        "created_by": change.actor.identity,
+    }
+    change.execute(_INSERT, values)
+    write_batches(change.connection, [Batch(change.workspace, run_id, tags=tags)], {run_id: experiment.id})
+    write_inputs(change.connection, change.workspace, run_id, inputs)
+    detail = {"experiment": experiment.name, "name": tags[RUN_NAME_TAG], "inputs": snapshots_of(inputs)}
+    change.record("run.started", f"run/{run_id}", **detail)
+    return Run(
+        id=run_id,
+        workspace=change.workspace,
+        experiment=experiment.name,
+        experiment_id=experiment.id,
+        name=tags[RUN_NAME_TAG],
+        status=RunStatus.RUNNING,
+        lifecycle=Lifecycle.ACTIVE,
+        started=change.time if started is None else started,
+        ended=None,
+        parent=tags.get(PARENT_TAG),
+        params={},
+        tags=dict(sorted(tags.items())),
+        metrics={},
+        latest=(),
+        inputs=tuple(sorted(set(inputs), key=lambda read: (read.role, read.snapshot))),
+        user=user,
+        artifact_uri=artifact_uri,
+        created_by=change.actor.identity,
+    )
+
+
+def load_runs(connection: Connection, workspace: str, ids: Sequence[str], *, root: str) -> list[Run]:
+    """The runs with these ids, in the order of `ids`; unknown ids are left out. Five queries per 500 runs.
+
+    `root` is where artifacts are kept of experiments that name no place, as those of old databases.
+    """
     found: dict[str, Run] = {}
     for start in range(0, len(ids), IDS_PER_QUERY):
         chunk = ids[start : start + IDS_PER_QUERY]
-        found.update(_load_chunk(connection, workspace, chunk))
+        found.update(_load_chunk(connection, workspace, chunk, root))
     return [found[run_id] for run_id in ids if run_id in found]
 
 
-def _load_chunk(connection: Connection, workspace: str, ids: Sequence[str]) -> dict[str, Run]:
-    params = _texts(connection, run_params, ids)
-    tags = _texts(connection, run_tags, ids)
+def _load_chunk(connection: Connection, workspace: str, ids: Sequence[str], root: str) -> dict[str, Run]:
+    wanted = {"ids": list(ids)}
+    params = _texts(connection, run_params, wanted)
+    tags = _texts(connection, run_tags, wanted)
     latest: dict[str, list[MetricPoint]] = defaultdict(list)
-    points = select(run_latest_metrics).where(run_latest_metrics.c.run_id.in_(ids))
-    for row in connection.execute(points.order_by(run_latest_metrics.c.run_id, run_latest_metrics.c.key)):
-        latest[row.run_id].append(point_of(row))
+    for row in plain_rows(connection, _LATEST, wanted):
+        run_id, point = run_point(row)
+        latest[run_id].append(point)
     inputs: dict[str, list[RunInput]] = defaultdict(list)
-    read = select(run_inputs).where(run_inputs.c.run_id.in_(ids))
-    for row in connection.execute(read.order_by(run_inputs.c.role, run_inputs.c.snapshot)):
-        inputs[row.run_id].append(RunInput(row.snapshot, row.role))
-    same_experiment = and_(experiments.c.workspace == runs.c.workspace, experiments.c.id == runs.c.experiment_id)
-    query = (
-        select(runs, experiments.c.name.label("experiment"))
-        .join(experiments, same_experiment)
-        .where(runs.c.workspace == workspace, runs.c.id.in_(ids))
-    )
+    for run_id, snapshot, role in plain_rows(connection, _INPUTS, wanted):
+        inputs[run_id].append(RunInput(snapshot, role))
+    # The workspace is looked at here: as a condition, it tempts SQLite to read all runs of the workspace.
     return {
-        row.id: _run_of(row, params[row.id], tags[row.id], latest[row.id], inputs[row.id])
-        for row in connection.execute(query)
+        row.id: _run_of(row, params[row.id], tags[row.id], latest[row.id], inputs[row.id], root)
+        for row in connection.execute(_RUNS, wanted)
+        if row.workspace == workspace
     }
 
 
@@ -55,7 +158,9 @@ def _run_of(
     tags: Mapping[str, str],
     latest: Sequence[MetricPoint],
     inputs: Sequence[RunInput],
+    root: str,
 ) -> Run:
+    location = row.artifact_location or experiment_location(root, row.workspace, row.experiment_id)
     return Run(
         id=row.id,
         workspace=row.workspace,
@@ -72,15 +177,34 @@ def _run_of(
         metrics={point.key: point.value for point in latest},
         latest=tuple(latest),
         inputs=tuple(inputs),
+        user=row.user_name,
+        artifact_uri=row.artifact_uri or run_location(location, row.id),
         created_by=row.created_by,
     )
 
 
-def _texts(connection: Connection, table: Table, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+def info_of(row: Row[*tuple[Any, ...]], root: str, **changed: Any) -> RunInfo:
+    """A row of the table of runs, with some values changed since it was read."""
+    default = run_location(experiment_location(root, row.workspace, row.experiment_id), row.id)
+    facts = {
+        "id": row.id,
+        "workspace": row.workspace,
+        "experiment_id": row.experiment_id,
+        "name": row.name,
+        "status": row.status,
+        "lifecycle": row.lifecycle,
+        "started": row.started,
+        "ended": row.ended,
+        "user": row.user_name,
+        "artifact_uri": row.artifact_uri or default,
+    }
+    return RunInfo(**{**facts, **changed})
+
+
+def _texts(connection: Connection, table: Table, wanted: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     texts: dict[str, dict[str, str]] = defaultdict(dict)
-    query = select(table).where(table.c.run_id.in_(ids)).order_by(table.c.run_id, table.c.key)
-    for row in connection.execute(query):
-        texts[row.run_id][row.key] = row.value
+    for run_id, key, value in plain_rows(connection, _TEXTS[table.name], wanted):
+        texts[run_id][key] = value
     return texts
 
 
@@ -110,47 +234,19 @@ def page_query(workspace: str, *, experiment_id: str | None, lifecycle: str) -> 
 
 
 def lock_run(change: Change, run_id: str, *, deleted: bool = False) -> Row[*tuple[Any, ...]]:
-    """The run's row, held until the transaction ends, so that writers of one run take turns. Raises NotFound, Conflict."""
-    query = select(runs).where(runs.c.workspace == change.workspace, runs.c.id == run_id)
-    row: Row[*tuple[Any, ...]] | None = change.execute(query.with_for_update(key_share=True)).one_or_none()
+    """The run's row, held until the transaction ends, so that writers of one run take turns. Raises RunNotFound, RunDeleted."""
+    wanted = {"workspace": change.workspace, "run": run_id}
+    row: Row[*tuple[Any, ...]] | None = change.execute(_LOCKED_RUN, wanted).one_or_none()
+    return checked_row(row, run_id, deleted=deleted)
+
+
+def checked_row(row: Row[*tuple[Any, ...]] | None, run_id: str, *, deleted: bool = False) -> Row[*tuple[Any, ...]]:
+    """A row that was found, of a run that is not deleted unless `deleted` allows it."""
     if row is None:
-        raise NotFound.of("Run", run_id)
+        raise RunNotFound(run_id)
     if row.lifecycle == Lifecycle.DELETED and not deleted:
-        raise Conflict(f"Run {run_id} is deleted.", hint="Restore it before writing to it.")
+        raise RunDeleted(run_id)
     return row
-
-
-def write_params(connection: Connection, workspace: str, run_id: str, params: Mapping[str, str]) -> None:
-    """Add params; writing the same value again changes nothing. Raises Conflict for another value: params are written once."""
-    if not params:
-        return
-    known = select(run_params.c.key, run_params.c.value).where(run_params.c.run_id == run_id)
-    if len(params) <= IDS_PER_QUERY:
-        known = known.where(run_params.c.key.in_(list(params)))
-    before = {row.key: row.value for row in connection.execute(known)}
-    changed = [key for key, value in params.items() if before.get(key, value) != value]
-    if changed:
-        key = changed[0]
-        raise Conflict(
-            f"Param {key!r} of run {run_id} is {before[key]!r} and cannot become {params[key]!r}.",
-            hint="Params are written once; log a changing value as a metric or a tag, or start another run.",
-        )
-    fresh = [key for key in params if key not in before]
-    if fresh:
-        rows = [{"workspace": workspace, "run_id": run_id, "key": key, "value": params[key]} for key in fresh]
-        connection.execute(insert_into(connection, run_params), rows)
-
-
-def write_tags(connection: Connection, workspace: str, run_id: str, tags: Mapping[str, str]) -> None:
-    """Set tags, replacing the values of those that exist."""
-    if not tags:
-        return
-    statement = insert_into(connection, run_tags)
-    upsert = statement.on_conflict_do_update(
-        index_elements=[run_tags.c.run_id, run_tags.c.key], set_={"value": statement.excluded.value}
-    )
-    rows = [{"workspace": workspace, "run_id": run_id, "key": key, "value": value} for key, value in tags.items()]
-    connection.execute(upsert, rows)
 
 
 def write_inputs(connection: Connection, workspace: str, run_id: str, inputs: Sequence[RunInput]) -> None:
@@ -159,3 +255,8 @@ def write_inputs(connection: Connection, workspace: str, run_id: str, inputs: Se
         return
     rows = [{"workspace": workspace, "run_id": run_id, "snapshot": read.snapshot, "role": read.role} for read in inputs]
     connection.execute(insert_into(connection, run_inputs).on_conflict_do_nothing(), rows)
+
+
+def snapshots_of(inputs: Sequence[RunInput]) -> list[str]:
+    """Ids of the snapshots read, few enough for a journal entry."""
+    return sorted({read.snapshot for read in inputs})[:100]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -15,9 +16,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bailiwick.store.database import metadata
+
+HEAD_LENGTH = 64
 
 experiments = Table(
     "tracking_experiments",
@@ -60,6 +65,8 @@ runs = Table(
     Column("deleted", BigInteger, nullable=True),
     Column("parent", String(64), nullable=True),
     Column("key", String(250), nullable=True),
+    Column("user_name", String(250), nullable=False, server_default=text("''")),
+    Column("artifact_uri", String(2_400), nullable=False, server_default=text("''")),
     Column("created_by", String(250), nullable=False),
     ForeignKeyConstraint(["workspace", "experiment_id"], ["tracking_experiments.workspace", "tracking_experiments.id"]),
     UniqueConstraint("workspace", "key"),
@@ -74,11 +81,23 @@ Index(
     runs.c.started.desc(),
     runs.c.id,
 )
+Index("ix_tracking_runs_ended", runs.c.workspace, runs.c.experiment_id, runs.c.lifecycle, runs.c.ended)
 Index("ix_tracking_runs_parent", runs.c.workspace, runs.c.parent)
 
 
 def _run_id() -> Column[str]:
     return Column("run_id", String(64), ForeignKey("tracking_runs.id", ondelete="CASCADE"), primary_key=True)
+
+
+def _experiment_id() -> Column[str]:
+    """The run's experiment, said again so that a search within one experiment is a range of one index."""
+    return Column("experiment_id", String(32), nullable=False, server_default=text("''"))
+
+
+def _head() -> Column[str]:
+    """The beginning of `value`, short enough for an index of every database, in the order of code points."""
+    kind = String(HEAD_LENGTH).with_variant(String(HEAD_LENGTH, collation="C"), "postgresql")
+    return Column("head", kind, nullable=False, server_default=text("''"))
 
 
 run_params = Table(
@@ -88,6 +107,9 @@ run_params = Table(
     _run_id(),
     Column("key", String(250), primary_key=True),
     Column("value", Text, nullable=False),
+    _experiment_id(),
+    _head(),
+    Index("ix_tracking_run_params_search", "workspace", "experiment_id", "key", "head"),
 )
 
 run_tags = Table(
@@ -97,6 +119,9 @@ run_tags = Table(
     _run_id(),
     Column("key", String(250), primary_key=True),
     Column("value", Text, nullable=False),
+    _experiment_id(),
+    _head(),
+    Index("ix_tracking_run_tags_search", "workspace", "experiment_id", "key", "head"),
 )
 
 # The key is a point's identity, so a repeated write is dropped, and its order is that of a history.
@@ -123,6 +148,8 @@ run_latest_metrics = Table(
     Column("step", BigInteger, nullable=False),
     Column("value", Double, nullable=False),
     Column("is_nan", SmallInteger, nullable=False),
+    _experiment_id(),
+    Index("ix_tracking_run_latest_metrics_search", "workspace", "experiment_id", "key", "is_nan", "value"),
     sqlite_with_rowid=False,
 )
 
@@ -135,3 +162,8 @@ run_inputs = Table(
     Column("role", String(250), primary_key=True),
     Index("ix_tracking_run_inputs_snapshot", "workspace", "snapshot"),
 )
+
+
+def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that can say ON CONFLICT, which SQLAlchemy spells once per dialect."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
