@@ -90,6 +90,7 @@ def test_a_version_carries_everything_that_was_measured(
         description="first",
         created=clock(),
         created_by=admin.identity,
+        updated=clock(),
     )
     assert registry.version("default", "late", 1) == made
 

@@ -1,10 +1,11 @@
-"""Models, versions and aliases, and the rules for their names."""
+"""Models, versions, aliases and stages, and the rules for their names."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -15,15 +16,35 @@ MAX_ALIAS_LENGTH = 255
 MAX_ID_LENGTH = 64
 MAX_CODE_VERSION_LENGTH = 250
 MAX_TEXT_LENGTH = 5_000
+MAX_SOURCE_LENGTH = 2_048
+MAX_TAG_KEY_LENGTH = 250
+MAX_TAG_VALUE_LENGTH = 100_000
 
 _ALIAS = re.compile(r"[\w\-]+")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_TAG_KEY = re.compile(r"[/\w.\- :]+")
+
+
+class Stage(StrEnum):
+    """How far along a version is: MLflow's four words. Several versions of a model may be at one stage."""
+
+    NONE = "None"
+    STAGING = "Staging"
+    PRODUCTION = "Production"
+    ARCHIVED = "Archived"
+
+
+ACTIVE_STAGES = (Stage.STAGING, Stage.PRODUCTION)
+READY = "READY"
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A name under which versions are registered. `newest` is the highest number ever given, `versions` how many are left."""
+    """A name under which versions are registered. `newest` is the highest number ever given, `versions` how many are left.
+
+    A deleted model keeps its name's numbers: whoever makes a model of that name anew goes on counting.
+    """
 
     workspace: str
     name: str
@@ -34,15 +55,19 @@ class Model:
     created: int
     updated: int
     created_by: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    deleted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One registered package with everything that was measured about it; never changed after it is registered.
+    """One registered version with everything that was measured about it, which never changes after it is registered.
 
-    `package` is the blob digest of the ONNX package and `digest` the SHA-256 of its bytes: one value, for as long as
-    packages are single blobs. `created_by` is an identity, as the journal has it. Measures that are undefined are NaN
-    in `metrics` and None elsewhere.
+    `package` is the blob digest of the ONNX package, empty until there is one. `digest` names the content: of a version
+    that was registered as a package the SHA-256 of its bytes, of one registered from a `source` that of the canonical
+    JSON of its files (path, SHA-256, size), empty where those are kept elsewhere. `storage` is where the files are once
+    `source` is followed. `created_by` is an identity, as the journal has it. Measures that are undefined are NaN in
+    `metrics` and None elsewhere. `purged` is when its content was destroyed: what is left is a tombstone.
     """
 
     workspace: str
@@ -65,10 +90,26 @@ class ModelVersion:
     created: int
     created_by: str
     deleted: int | None = None
+    source: str = ""
+    storage: str = ""
+    run_link: str = ""
+    model_id: str = ""
+    status: str = READY
+    status_message: str = ""
+    stage: str = Stage.NONE
+    updated: int = 0
+    purged: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def native(self) -> bool:
+        """Whether it was registered as a package, not from a source elsewhere."""
+        return not self.source
 
 
 class AliasAction(StrEnum):
-    """Why an alias came to point where it points."""
+    """Why an alias, or a stage, came to be where it is."""
 
     SET = "set"
     ROLLED_BACK = "rolled_back"
@@ -85,6 +126,21 @@ class AliasChange:
     action: str
     previous: int | None
     number: int | None
+    reason: str
+    time: int
+    identity: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageChange:
+    """One line of a model's stage history: which version went from which stage to which, by whom, when, why."""
+
+    model: str
+    number: int
+    action: str
+    previous: str
+    stage: str
     reason: str
     time: int
     identity: str
@@ -112,8 +168,11 @@ def versions_before(history: Iterable[AliasChange]) -> list[int]:
 def check_model_name(name: str) -> str:
     """Raises InvalidInput for a name that is blank or could not stand in a URI or policy; LimitExceeded past 256."""
     check_text("A model name", name, MAX_NAME_LENGTH)
-    if not name.strip() or name == "*" or any(letter in "/:" or not letter.isprintable() for letter in name):
-        raise InvalidInput(f"Model name {name!r} must be printable, not blank, not '*', and without / and :.")
+    unaddressable = name in {"*", ".", ".."} or any(letter in "/:" or not letter.isprintable() for letter in name)
+    if unaddressable or not name.strip():
+        raise InvalidInput(
+            f"Model name {name!r} must be printable, not blank, not '*', '.' or '..', and without / and :."
+        )
     return name
 
 
@@ -125,6 +184,27 @@ def check_alias(alias: str) -> str:
     if _RESERVED.fullmatch(alias):
         raise InvalidInput(f"Alias {alias!r} is reserved: 'latest' and 'v<number>' already name versions.")
     return alias
+
+
+def parse_stage(text: str) -> Stage:
+    """The stage of that name, in any case. Raises InvalidInput naming the four."""
+    for stage in Stage:
+        if stage.lower() == text.lower():
+            return stage
+    raise InvalidInput(f"Invalid Model Version stage: {text[:100]!r} is none of {', '.join(Stage)}.")
+
+
+def check_tag(key: str, value: str) -> None:
+    """Raises InvalidInput for a key that could not stand in a filter or path, LimitExceeded for a key or value too long."""
+    check_text("A tag's key", key, MAX_TAG_KEY_LENGTH)
+    if not _TAG_KEY.fullmatch(key):
+        raise InvalidInput(
+            f"Tag key {key!r} may hold only letters, digits, spaces and _ - . : /, and needs one of them."
+        )
+    plain = posixpath.normpath(key)
+    if plain != key or plain == "." or plain.startswith(("..", "/")):
+        raise InvalidInput(f"Tag key {key!r} reads as the path {plain!r}.", hint="Leave out the dots and slashes.")
+    check_text(f"The value of tag {key!r}", value, MAX_TAG_VALUE_LENGTH)
 
 
 def check_digest(what: str, digest: str) -> str:

@@ -1,14 +1,16 @@
-"""What the registry needs from governance: a gate that is asked before a version is promoted."""
+"""What the registry needs of others: a gate before promotion, where versions came from, what files they have, who uses them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bailiwick.core.actor import Actor
 
 
 class PromotionGate(Protocol):
-    """Decides whether a version may get an alias.
+    """Decides whether a version may get an alias, or reach a stage.
 
     The registry asks after it has authorised the actor and found the version, and before it opens its transaction; a
     gate reads what it needs itself, and must not rely on locks. A refusal changes nothing: the registry journals it as
@@ -16,6 +18,8 @@ class PromotionGate(Protocol):
 
     * `check` returns None or raises `NotAllowed`; the message names model, version and alias and everything that is
       missing, the hint says how to get it. Other errors mean that the gate itself could not decide.
+    * A stage is asked for as if it were an alias: under its own name (`Production`), then under that in lower case, so
+      that a policy on `production` holds for both.
     * Asking changes nothing: the same question has the same answer until the gate's own records change or time passes.
     * Only rules of `actor.workspace` count. The actor's permissions do not: the registry has looked at them.
     * `author` is the identity that registered the version, taken from the registry and never from a caller.
@@ -35,3 +39,73 @@ class NoGate:
 
     def check(self, actor: Actor, model: str, number: int, alias: str, author: str) -> None:
         """Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedModel:
+    """What the registry asks of a logged model: where its files are, and which run made it (empty for none)."""
+
+    artifact_uri: str
+    run_id: str
+
+
+class Origins(Protocol):
+    """Looks up what a version is said to come from, in one workspace; None says that there is none."""
+
+    def run_artifacts(self, workspace: str, run_id: str) -> str | None:
+        """The root URI of a run's artifacts."""
+        ...
+
+    def logged_model(self, workspace: str, model_id: str) -> LoggedModel | None:
+        """A logged model by its id (`m-…`)."""
+        ...
+
+    def registered(self, actor: Actor, model_id: str, model: str, number: int) -> None:
+        """Hears that a logged model has become a version; asked once the version is there, and may be asked twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file below a URI: its path relative to that, the SHA-256 of its bytes in hex, its size in bytes."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+class ArtifactCatalog(Protocol):
+    """Files that the platform itself keeps, by the URI of the folder they are in."""
+
+    def files(self, workspace: str, uri: str) -> Sequence[StoredFile] | None:
+        """Every file below, by path; None where the URI is not of the platform's own store."""
+        ...
+
+    def read(self, workspace: str, uri: str, path: str) -> Iterator[bytes]:
+        """One file's bytes in pieces. Raises NotFound, Corrupted."""
+        ...
+
+
+class ModelReferences(Protocol):
+    """Who else knows a model, or a version, by its name: what must be let go before it is renamed or destroyed."""
+
+    def of_model(self, workspace: str, model: str) -> Sequence[str]:
+        """In words, e.g. `endpoint late`; empty where nothing refers to the model."""
+        ...
+
+    def of_version(self, workspace: str, model: str, number: int) -> Sequence[str]:
+        """In words; empty where nothing refers to the version."""
+        ...
+
+
+class NoOrigins:
+    """Knows no run and no logged model."""
+
+    def run_artifacts(self, workspace: str, run_id: str) -> str | None:
+        """Always None."""
+
+    def logged_model(self, workspace: str, model_id: str) -> LoggedModel | None:
+        """Always None."""
+
+    def registered(self, actor: Actor, model_id: str, model: str, number: int) -> None:
+        """Does nothing."""

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bailiwick.core.errors import InvalidInput, NotFound
-from bailiwick.registry.model import AliasChange, Model, ModelVersion
-from bailiwick.registry.tables import alias_changes, aliases, models, versions
+from bailiwick.core.errors import Conflict, InvalidInput, NotFound
+from bailiwick.registry.model import AliasChange, Model, ModelVersion, StageChange
+from bailiwick.registry.tables import (
+    alias_changes,
+    aliases,
+    model_tags,
+    models,
+    stage_changes,
+    version_tags,
+    versions,
+)
 from bailiwick.store.records import Change
 
 MAX_NUMBER = 2**31 - 1
+BATCH = 500
+Item = TypeVar("Item")
 AnyRow = Row[*tuple[Any, ...]]
 DOCUMENTS = ("signature", "metrics", "slices", "parity", "environment", "parameters")
 
@@ -38,37 +49,70 @@ def _plain_number(value: object) -> float:
     raise TypeError(f"{type(value).__name__} {value!r} has no JSON form")
 
 
-def version_of(row: AnyRow) -> ModelVersion:
+def version_of(row: AnyRow, tags: Mapping[str, str], aliases_: Iterable[str]) -> ModelVersion:
     """The record of a row."""
     found = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's columns by name
     found |= {name: msgspec.json.decode(found[name]) for name in DOCUMENTS}
     found["metrics"] = {name: math.nan if value is None else value for name, value in found["metrics"].items()}
-    return ModelVersion(**found)
+    return ModelVersion(**found, tags=tags, aliases=tuple(aliases_))
+
+
+def versions_of(connection: Connection, workspace: str, rows: Sequence[AnyRow]) -> list[ModelVersion]:
+    """The records of rows with their tags and aliases, in two more queries for each few hundred."""
+    tags: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+    pointing: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for some in _batches(rows):
+        names, numbers = {row.model for row in some}, {row.number for row in some}
+        here = (version_tags.c.model.in_(names), version_tags.c.number.in_(numbers))
+        tagged = select(version_tags).where(version_tags.c.workspace == workspace, *here)
+        for row in connection.execute(tagged.order_by(version_tags.c.key)):
+            tags[row.model, row.number][row.key] = row.value
+        there = (aliases.c.model.in_(names), aliases.c.number.in_(numbers))
+        pointed = select(aliases).where(aliases.c.workspace == workspace, *there)
+        for row in connection.execute(pointed.order_by(aliases.c.alias)):
+            pointing[row.model, row.number].append(row.alias)
+    places = [(row, (row.model, row.number)) for row in rows]
+    return [version_of(row, tags.get(place, {}), pointing.get(place, ())) for row, place in places]
 
 
 def load_versions(connection: Connection, workspace: str, *conditions: ColumnElement[bool]) -> list[ModelVersion]:
     """Versions that meet the conditions, highest number first."""
     query = select(versions).where(versions.c.workspace == workspace, *conditions)
-    return [version_of(row) for row in connection.execute(query.order_by(versions.c.model, versions.c.number.desc()))]
+    rows = connection.execute(query.order_by(versions.c.model, versions.c.number.desc())).all()
+    return versions_of(connection, workspace, rows)
+
+
+def models_of(connection: Connection, workspace: str, rows: Sequence[AnyRow]) -> list[Model]:
+    """The records of rows with their tags, aliases and counts, in three more queries for each few hundred."""
+    counts: dict[str, int] = {}
+    tags: dict[str, dict[str, str]] = {row.name: {} for row in rows}
+    pointers: dict[str, dict[str, int]] = {row.name: {} for row in rows}
+    for some in _batches(sorted(tags)):
+        living = (versions.c.workspace == workspace, versions.c.model.in_(some), versions.c.deleted.is_(None))
+        live = select(versions.c.model, func.count().label("live")).where(*living).group_by(versions.c.model)
+        counts |= {row.model: row.live for row in connection.execute(live)}
+        there = (aliases.c.workspace == workspace, aliases.c.model.in_(some))
+        for row in connection.execute(select(aliases).where(*there).order_by(aliases.c.alias)):
+            pointers[row.model][row.alias] = row.number
+        here = (model_tags.c.workspace == workspace, model_tags.c.model.in_(some))
+        for row in connection.execute(select(model_tags).where(*here).order_by(model_tags.c.key)):
+            tags[row.model][row.key] = row.value
+    return [
+        Model(**row._mapping, versions=counts.get(row.name, 0), aliases=pointers[row.name], tags=tags[row.name])  # noqa: SLF001
+        for row in rows
+    ]
 
 
 def load_models(connection: Connection, workspace: str, *conditions: ColumnElement[bool]) -> list[Model]:
-    """Models that meet the conditions by name, in three queries however many there are."""
-    rows = connection.execute(
-        select(models).where(models.c.workspace == workspace, *conditions).order_by(models.c.name)
-    ).all()
-    live = select(versions.c.model, func.count().label("live")).where(
-        versions.c.workspace == workspace, versions.c.deleted.is_(None)
-    )
-    counts = {row.model: row.live for row in connection.execute(live.group_by(versions.c.model))}
-    pointers: dict[str, dict[str, int]] = {row.name: {} for row in rows}
-    pointing = select(aliases).where(aliases.c.workspace == workspace).order_by(aliases.c.alias)
-    for row in connection.execute(pointing):
-        pointers.setdefault(row.model, {})[row.alias] = row.number
-    return [
-        Model(**row._mapping, versions=counts.get(row.name, 0), aliases=pointers[row.name])  # noqa: SLF001
-        for row in rows
-    ]
+    """Models that are not deleted and meet the conditions, by name."""
+    query = select(models).where(models.c.workspace == workspace, models.c.deleted.is_(None), *conditions)
+    return models_of(connection, workspace, connection.execute(query.order_by(models.c.name)).all())
+
+
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Few enough at a time for the parameters of one statement."""
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
 
 
 def load_aliases(connection: Connection, workspace: str, model: str) -> dict[str, int]:
@@ -87,23 +131,34 @@ def load_history(connection: Connection, workspace: str, model: str, alias: str 
     return [AliasChange(**row._mapping) for row in connection.execute(query.order_by(changed.sequence))]  # noqa: SLF001
 
 
+def load_stage_history(connection: Connection, workspace: str, model: str) -> list[StageChange]:
+    """Every change of stage of a model's versions, oldest first."""
+    changed = stage_changes.c
+    query = select(*[changed[name] for name in StageChange.__slots__])
+    query = query.where(changed.workspace == workspace, changed.model == model)
+    return [StageChange(**row._mapping) for row in connection.execute(query.order_by(changed.sequence))]  # noqa: SLF001
+
+
 def ensure_model(change: Change, name: str, description: str = "") -> bool:
-    """Insert the model's row unless it is there; True when it was new."""
-    row = {
-        "workspace": change.workspace,
-        "name": name,
+    """Make the model unless it is there; True when it was new. A deleted name is taken up anew, its numbers are not."""
+    here = (models.c.workspace == change.workspace, models.c.name == name)
+    fresh = {
         "description": description,
-        "newest": 0,
         "created": change.time,
         "updated": change.time,
         "created_by": change.actor.identity,
+        "deleted": None,
     }
-    here = (models.c.workspace == change.workspace, models.c.name == name)
-    if change.execute(select(models.c.name).where(*here)).first() is not None:
+    found = change.execute(select(models.c.deleted).where(*here).with_for_update(key_share=True)).first()
+    if found is not None and found.deleted is None:
         return False
+    if found is not None:
+        change.execute(update(models).where(*here).values(fresh))
+        change.execute(delete(model_tags).where(model_tags.c.workspace == change.workspace, model_tags.c.model == name))
+        return True
     try:
         with change.connection.begin_nested():
-            change.execute(insert(models).values(row))
+            change.execute(insert(models).values(workspace=change.workspace, name=name, newest=0, **fresh))
     except IntegrityError:  # another transaction made it between the look and the insert
         return False
     return True
@@ -111,7 +166,7 @@ def ensure_model(change: Change, name: str, description: str = "") -> bool:
 
 def lock_model(change: Change, name: str) -> None:
     """Hold the model until the transaction ends: writers of one model take turns. Raises NotFound."""
-    here = (models.c.workspace == change.workspace, models.c.name == name)
+    here = (models.c.workspace == change.workspace, models.c.name == name, models.c.deleted.is_(None))
     if change.execute(select(models.c.name).where(*here).with_for_update(key_share=True)).first() is None:
         require_model(change.connection, change.workspace, name)
 
@@ -135,7 +190,17 @@ def find_version(
 
 
 def require_model(connection: Connection, workspace: str, model: str) -> None:
-    """Raises NotFound, with the nearest name there is."""
-    names = list(connection.scalars(select(models.c.name).where(models.c.workspace == workspace)))
-    if model not in names:
-        raise NotFound.of("Model", model, names)
+    """Raises NotFound, with the nearest name there is (of a thousand)."""
+    living = (models.c.workspace == workspace, models.c.deleted.is_(None))
+    if connection.execute(select(models.c.name).where(*living, models.c.name == model)).first() is None:
+        names = select(models.c.name).where(*living).order_by(models.c.name).limit(1_000)
+        raise NotFound.of("Model", model, connection.scalars(names))
+
+
+def require_live(version: ModelVersion) -> ModelVersion:
+    """The version, unless it is a tombstone. Raises Conflict."""
+    if version.purged is not None:
+        raise Conflict(
+            f"Version {version.number} of model {version.model!r} was purged; what it was cannot be brought back."
+        )
+    return version

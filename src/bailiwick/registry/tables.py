@@ -1,4 +1,4 @@
-"""Model, version and alias rows. `registry_models.newest` only grows, so a version's number is never given twice."""
+"""Model, version, tag, alias and stage rows. `registry_models.newest` only grows, so a version's number is never given twice."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from bailiwick.store.database import metadata
+
+EMPTY = text("''")
 
 models = Table(
     "registry_models",
@@ -26,6 +29,19 @@ models = Table(
     Column("created", BigInteger, nullable=False),
     Column("updated", BigInteger, nullable=False),
     Column("created_by", String(250), nullable=False),
+    Column("deleted", BigInteger, nullable=True),
+    Index("ix_registry_models_updated", "workspace", "updated", "name"),
+)
+
+model_tags = Table(
+    "registry_model_tags",
+    metadata,
+    Column("workspace", String(250), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("key", String(250), nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("workspace", "model", "key"),
+    ForeignKeyConstraint(["workspace", "model"], ["registry_models.workspace", "registry_models.name"]),
 )
 
 versions = Table(
@@ -51,11 +67,40 @@ versions = Table(
     Column("created", BigInteger, nullable=False),
     Column("created_by", String(250), nullable=False),
     Column("deleted", BigInteger, nullable=True),
+    Column("source", Text, nullable=False, server_default=EMPTY),
+    Column("storage", Text, nullable=False, server_default=EMPTY),
+    Column("run_link", Text, nullable=False, server_default=EMPTY),
+    Column("model_id", String(64), nullable=False, server_default=EMPTY),
+    Column("status", String(20), nullable=False, server_default=text("'READY'")),
+    Column("status_message", Text, nullable=False, server_default=EMPTY),
+    Column("stage", String(20), nullable=False, server_default=text("'None'")),
+    Column("updated", BigInteger, nullable=False, server_default=text("0")),
+    Column("purged", BigInteger, nullable=True),
     PrimaryKeyConstraint("workspace", "model", "number"),
     ForeignKeyConstraint(["workspace", "model"], ["registry_models.workspace", "registry_models.name"]),
     Index("ix_registry_versions_run", "workspace", "run_id", "model"),
     Index("ix_registry_versions_snapshot", "workspace", "snapshot"),
     Index("ix_registry_versions_digest", "workspace", "digest"),
+    Index("ix_registry_versions_package", "package"),
+    Index("ix_registry_versions_reference", "reference_profile"),
+    Index("ix_registry_versions_updated", "workspace", "updated", "model", "number"),
+    Index("ix_registry_versions_stage", "workspace", "model", "stage", "number"),
+)
+
+version_tags = Table(
+    "registry_version_tags",
+    metadata,
+    Column("workspace", String(250), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("key", String(250), nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("workspace", "model", "number", "key"),
+    ForeignKeyConstraint(
+        ["workspace", "model", "number"],
+        ["registry_versions.workspace", "registry_versions.model", "registry_versions.number"],
+        name="fk_registry_version_tags_version",  # the convention's name is longer than PostgreSQL takes
+    ),
 )
 
 aliases = Table(
@@ -87,4 +132,21 @@ alias_changes = Table(
     Column("identity", String(250), nullable=False),
     Column("actor", String(250), nullable=False),
     Index("ix_registry_alias_changes_model", "workspace", "model", "alias", "sequence"),
+)
+
+stage_changes = Table(
+    "registry_stage_changes",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("workspace", String(250), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("previous", String(20), nullable=False),
+    Column("stage", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("identity", String(250), nullable=False),
+    Column("actor", String(250), nullable=False),
+    Index("ix_registry_stage_changes_model", "workspace", "model", "sequence"),
 )
