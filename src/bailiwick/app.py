@@ -5,10 +5,15 @@ from __future__ import annotations
 from bailiwick.core.clock import Clock, system_clock
 from bailiwick.core.settings import Settings
 from bailiwick.data.service import DataService
-from bailiwick.endpoints.log import PredictionLog
+from bailiwick.endpoints.log import PredictionLogs
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.governance.service import GovernanceService
 from bailiwick.governance.statements import StatementService
+from bailiwick.lifecycle.events.cloudevents import CloudEventsFormat
+from bailiwick.lifecycle.events.facts import RegistryFacts
+from bailiwick.lifecycle.events.mlflow import MlflowFormat
+from bailiwick.lifecycle.events.openlineage import OpenLineageFormat
+from bailiwick.lifecycle.origins import Dependents, KeptArtifacts, TrackedOrigins
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.monitoring.service import MonitorService
 from bailiwick.pipelines.projects import ProjectService
@@ -17,6 +22,7 @@ from bailiwick.pipelines.triggers import TriggerService
 from bailiwick.registry.service import RegistryService
 from bailiwick.rollout.service import RolloutService
 from bailiwick.security.service import IdentityService
+from bailiwick.security.workspaces import WorkspaceService
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.database import Database
 from bailiwick.store.delta import DeltaTables
@@ -24,21 +30,50 @@ from bailiwick.store.duties import DutyBoard
 from bailiwick.store.journal.reader import JournalReader
 from bailiwick.store.migrate import migrate
 from bailiwick.store.records import Records
+from bailiwick.tracking.artifacts.service import ArtifactService
+from bailiwick.tracking.imports.service import ImportService
+from bailiwick.tracking.lineage.service import RunLineageService
+from bailiwick.tracking.logged_models.service import LoggedModelService
 from bailiwick.tracking.service import TrackingService
+from bailiwick.webhooks.address import AddressRules
+from bailiwick.webhooks.outbox import Outbox
+from bailiwick.webhooks.sender import Sender
+from bailiwick.webhooks.service import WebhookService
+from bailiwick.webhooks.vault import Vault
 
 
+# budget: one constructor a part
 def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
     """Open (and, if need be, create and migrate) the state that `settings` names, and join all services to it."""
     database = Database(settings.sql_url)
     migrate(database)
     records = Records(database, clock)
     blobs = BlobStore(settings.blobs_root)
+    artifact_blobs = BlobStore(settings.artifact_blobs_root, incoming=settings.home.resolve() / "incoming")
     tables = DeltaTables(settings.tables_root)
-    log = PredictionLog(tables)
+    logs = PredictionLogs(tables)
     governance = GovernanceService(records)
-    registry = RegistryService(records, governance, blobs)
     endpoints = EndpointService(records)
+    data = DataService(records, tables, blobs)
     pipelines = PipelineService(records)
+    projects = ProjectService(records)
+    tracking = TrackingService(records, artifact_root=settings.artifact_root)
+    logged_models = LoggedModelService(records, artifact_root=settings.artifact_root)
+    artifacts = ArtifactService(
+        records, artifact_blobs, destination=settings.artifacts_destination, direct=settings.artifact_root
+    )
+    registry = RegistryService(
+        records,
+        governance,
+        blobs,
+        origins=TrackedOrigins(tracking, logged_models),
+        artifacts=KeptArtifacts(artifacts),
+        references=Dependents(endpoints, projects, governance),
+    )
+    openlineage = OpenLineageFormat(tracking, data)
+    formats = (MlflowFormat(RegistryFacts(registry)), CloudEventsFormat(), openlineage)
+    vault = Vault(settings.home.resolve() / "keys")
+    sender = Sender(AddressRules(private=settings.webhooks_private, plain=settings.webhooks_plain))
     return Platform(
         settings=settings,
         database=database,
@@ -47,17 +82,26 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
         tables=tables,
         duties=DutyBoard(database, clock),
         identities=IdentityService(records),
+        workspaces=WorkspaceService(records),
         journal=JournalReader(database),
-        data=DataService(records, tables, blobs),
-        tracking=TrackingService(records),
+        data=data,
+        tracking=tracking,
+        logged_models=logged_models,
+        run_lineage=RunLineageService(records, data),
+        artifacts=artifacts,
+        imports=ImportService(records, artifact_root=settings.artifact_root),
         registry=registry,
         governance=governance,
         statements=StatementService(records, registry),
         endpoints=endpoints,
-        log=log,
-        projects=ProjectService(records),
+        logs=logs,
+        projects=projects,
         pipelines=pipelines,
         triggers=TriggerService(records, pipelines),
-        rollouts=RolloutService(records, endpoints, log),
-        monitors=MonitorService(records, log),
+        rollouts=RolloutService(records, endpoints, logs),
+        monitors=MonitorService(records, logs),
+        webhooks=WebhookService(records, vault, sender, formats),
+        outbox=Outbox(records, vault, formats),
+        sender=sender,
+        openlineage=openlineage,
     )

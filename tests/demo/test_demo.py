@@ -95,9 +95,9 @@ def test_every_prediction_is_on_record_once_with_its_outcome(played: str, platfo
     assert counted
     predictions, outcomes = (int(text.replace(",", "")) for text in counted.groups())
     assert predictions == outcomes > 80_000
-    logged = platform.log.predictions("late", columns=["prediction_id"])["prediction_id"].to_pylist()
+    logged = platform.logs.of("default").predictions("late", columns=["prediction_id"])["prediction_id"].to_pylist()
     assert len(logged) == len(set(logged)) == predictions
-    assert platform.log.matured("late", columns=["version"]).num_rows == predictions
+    assert platform.logs.of("default").matured("late", columns=["version"]).num_rows == predictions
 
 
 def test_the_broken_version_was_rolled_back_and_a_retrained_one_promoted(platform: Platform) -> None:

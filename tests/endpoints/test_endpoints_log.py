@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import uuid_utils
 
-from bailiwick.endpoints.log import PredictionLog, outcome_schema, prediction_schema, predictions_table
+from bailiwick.endpoints.log import PredictionLog, PredictionLogs, outcome_schema, prediction_schema
 from bailiwick.store.delta import DeltaTables
 
 
 @pytest.fixture
 def log(tables: DeltaTables) -> PredictionLog:
-    return PredictionLog(tables)
+    return PredictionLogs(tables).of("default")
 
 
 def predictions(ids: list[str], times: list[int], **columns: object) -> pa.Table:
@@ -56,7 +57,7 @@ def test_nothing_logged_reads_as_empty(log: PredictionLog) -> None:
         "outcome_time",
     ]
     assert log.watermark("late") is None
-    assert log.shipped(predictions_table("late"), "a") is None
+    assert log.shipped(log.predictions_table("late"), "a") is None
 
 
 def test_a_window_is_half_open_in_event_time(log: PredictionLog) -> None:
@@ -87,9 +88,9 @@ def test_matured_joins_the_first_outcome_of_answered_predictions(log: Prediction
 
 def test_a_transaction_is_remembered_for_each_table(log: PredictionLog) -> None:
     log.append_predictions("late", predictions(["a:0"], [10]), transaction=("stream", 77))
-    assert log.shipped(predictions_table("late"), "stream") == 77
-    assert log.shipped(predictions_table("late"), "other") is None
-    assert log.shipped(predictions_table("early"), "stream") is None
+    assert log.shipped(log.predictions_table("late"), "stream") == 77
+    assert log.shipped(log.predictions_table("late"), "other") is None
+    assert log.shipped(log.predictions_table("early"), "stream") is None
 
 
 def test_a_version_with_other_inputs_does_not_stop_the_log(log: PredictionLog) -> None:
@@ -117,3 +118,24 @@ def test_a_window_over_many_small_files_is_read_quickly(log: PredictionLog) -> N
     began = time.perf_counter()
     assert log.matured("late", start=5_000, end=7_000).num_rows == 100
     assert time.perf_counter() - began < 2
+
+
+def test_endpoints_of_one_name_in_two_workspaces_have_logs_of_their_own(tables: DeltaTables) -> None:
+    logs = PredictionLogs(tables)
+    logs.of("default").append_predictions("late", predictions(["a:0"], [10]))
+    logs.of("team-a").append_predictions("late", predictions(["b:0", "b:1"], [20, 30]), transaction=("stream", 5))
+    logs.of("team-a").append_outcomes("late", outcomes(["a:0", "b:0"], [1.0, 1.0]))
+    assert logs.of("default").predictions("late")["prediction_id"].to_pylist() == ["a:0"]
+    assert logs.of("team-a").predictions("late").num_rows == 2
+    assert (logs.of("default").watermark("late"), logs.of("team-a").watermark("late")) == (10, 30)
+    assert logs.of("default").matured("late").num_rows == 0
+    assert logs.of("team-a").matured("late")["prediction_id"].to_pylist() == ["b:0"]
+    assert logs.of("default").shipped(logs.of("default").predictions_table("late"), "stream") is None
+
+
+def test_the_default_workspace_keeps_the_tables_it_has_always_had(tables: DeltaTables, tmp_path: Path) -> None:
+    logs = PredictionLogs(tables)
+    logs.of("default").append_predictions("late", predictions(["a:0"], [10]))
+    logs.of("team-a").append_predictions("late", predictions(["b:0"], [20]))
+    assert (tmp_path / "tables" / "predictions" / "late" / "_delta_log").is_dir()
+    assert (tmp_path / "tables" / "workspaces" / "team-a" / "predictions" / "late" / "_delta_log").is_dir()

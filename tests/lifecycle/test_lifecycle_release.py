@@ -80,9 +80,9 @@ def serve(platform: Platform, *, day: int, wrong: str = "", seed: int = 5, a_day
             "out_probability": pa.array(probability, pa.float32()),
         }
     )
-    platform.log.append_predictions("fraud", predictions)
+    platform.logs.of("default").append_predictions("fraud", predictions)
     outcomes = {"prediction_id": ids, "outcome": bad, "time": data["at"], "received": data["at"]}
-    platform.log.append_outcomes("fraud", pa.table(outcomes))
+    platform.logs.of("default").append_outcomes("fraud", pa.table(outcomes))
 
 
 def test_nothing_goes_out_before_somebody_else_approves(

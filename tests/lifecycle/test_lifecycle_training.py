@@ -45,6 +45,10 @@ def test_the_version_remembers_everything_that_made_it(platform: Platform, admin
     tracked = platform.tracking.run("default", version.run_id)
     assert tracked.status == "FINISHED"
     assert [read.snapshot for read in tracked.inputs] == [snapshot.id]
+    described = platform.run_lineage.links("default", [tracked.id])[tracked.id].datasets
+    assert [(each.dataset.name, each.dataset.snapshot, each.context) for each in described] == [
+        (snapshot.dataset, snapshot.id, "training")
+    ]
     assert len(platform.tracking.children("default", version.run_id)) == 2
     kinds = {node["kind"] for node in platform.registry.lineage("default", "fraud", 1)["nodes"]}
     assert {"snapshot", "run", "version"} <= {kind.removeprefix("model_") for kind in kinds}

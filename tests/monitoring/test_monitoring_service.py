@@ -12,7 +12,7 @@ from bailiwick.core.actor import Actor
 from bailiwick.core.clock import MILLISECONDS_PER_DAY as DAY
 from bailiwick.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from bailiwick.data.profile import build_profile, to_json
-from bailiwick.endpoints.log import PredictionLog, outcome_schema, prediction_schema
+from bailiwick.endpoints.log import PredictionLogs, outcome_schema, prediction_schema
 from bailiwick.monitoring.model import AlarmStatus, Kind, MonitorConfig, Window, WindowStatus
 from bailiwick.monitoring.service import MonitorService
 from bailiwick.store.delta import DeltaTables
@@ -28,8 +28,9 @@ class Stage:
 
     def __init__(self, records: Records, tables: DeltaTables, actor: Actor) -> None:
         self.actor = actor
-        self.log = PredictionLog(tables)
-        self.monitors = MonitorService(records, self.log)
+        self.logs = PredictionLogs(tables)
+        self.log = self.logs.of("default")
+        self.monitors = MonitorService(records, self.logs)
         self.rng = np.random.default_rng(5)
         self.sent = 0
 

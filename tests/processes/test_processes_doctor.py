@@ -27,7 +27,7 @@ def test_it_names_the_database_the_blobs_and_the_tables(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     open_platform(settings).close()
     found = _found(settings)
-    assert found["database"].detail == f"sqlite, schema 0001, {tmp_path / 'bailiwick.db'}"
+    assert found["database"].detail == f"sqlite, schema 0002, {tmp_path / 'bailiwick.db'}"
     assert found["blobs"].detail == (tmp_path / "blobs").as_uri()
     assert found["tables"].detail == str(tmp_path / "tables")
 

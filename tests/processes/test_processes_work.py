@@ -18,11 +18,12 @@ from bailiwick.core.clock import system_clock
 from bailiwick.core.errors import Unavailable
 from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.duties import Duties, Pass
+from bailiwick.lifecycle.outbox import WORK
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.pipelines.model import Pipeline, Step
-from bailiwick.processes.work import DUTY, Lease, keep_duty
+from bailiwick.processes.work import keep_duty
 from bailiwick.store.database import Database
-from bailiwick.store.duties import DutyBoard
+from bailiwick.store.duties import DutyBoard, Lease
 from tests_support.server import bailiwick, until
 
 
@@ -58,7 +59,7 @@ class CountingPasses:
 
 @contextmanager
 def _lease(board: DutyBoard, owner: str, *, lease_ms: int) -> Iterator[Lease]:
-    lease = Lease(board, owner, lease_ms=lease_ms)
+    lease = Lease(board, WORK, owner, lease_ms=lease_ms)
     try:
         yield lease
     finally:
@@ -141,7 +142,7 @@ def test_a_pass_that_cannot_be_marked_is_not_the_last(platform: Platform, caplog
 
 
 def test_nothing_is_done_while_another_holds_the_duty(platform: Platform) -> None:
-    assert platform.duties.hold(DUTY, "another", lease_ms=60_000)
+    assert platform.duties.hold(WORK, "another", lease_ms=60_000)
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
     with _lease(platform.duties, "me", lease_ms=10_000) as lease:
@@ -154,7 +155,7 @@ def test_a_lease_is_renewed_through_a_pass_that_is_longer_than_it(platform: Plat
     with _lease(platform.duties, "me", lease_ms=400) as lease:
         time.sleep(1.2)
         assert lease.held
-        assert not platform.duties.hold(DUTY, "another", lease_ms=400)
+        assert not platform.duties.hold(WORK, "another", lease_ms=400)
 
 
 def test_a_lease_that_cannot_be_renewed_lapses_by_itself(platform: Platform, caplog: pytest.LogCaptureFixture) -> None:
@@ -173,10 +174,10 @@ def test_a_lease_that_cannot_be_renewed_lapses_by_itself(platform: Platform, cap
         until(lambda: not lease.held, "the lease to lapse", 5)
         board.locked = False
         until(lambda: lease.held, "the lease to be taken again", 5)
-    assert "the lease could not be renewed: The database is locked." in caplog.messages
+    assert "the lease of work could not be renewed: The database is locked." in caplog.messages
 
 
 def test_a_released_duty_can_be_taken_at_once(platform: Platform) -> None:
     with _lease(platform.duties, "me", lease_ms=60_000):
-        assert not platform.duties.hold(DUTY, "another", lease_ms=1000)
-    assert platform.duties.hold(DUTY, "another", lease_ms=1000)
+        assert not platform.duties.hold(WORK, "another", lease_ms=1000)
+    assert platform.duties.hold(WORK, "another", lease_ms=1000)

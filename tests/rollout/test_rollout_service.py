@@ -12,7 +12,7 @@ from sqlalchemy import select
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import Conflict, NotAllowed, NotFound
 from bailiwick.endpoints.assignment import choose_many
-from bailiwick.endpoints.log import PredictionLog, outcome_schema, prediction_schema
+from bailiwick.endpoints.log import PredictionLogs, outcome_schema, prediction_schema
 from bailiwick.endpoints.model import Variant
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.rollout.canary import WRONG, CanaryConfig
@@ -33,8 +33,9 @@ class Stage:
     def __init__(self, records: Records, tables: DeltaTables, actor: Actor) -> None:
         self.records, self.actor = records, actor
         self.endpoints = EndpointService(records)
-        self.log = PredictionLog(tables)
-        self.rollouts = RolloutService(records, self.endpoints, self.log)
+        self.logs = PredictionLogs(tables)
+        self.log = self.logs.of("default")
+        self.rollouts = RolloutService(records, self.endpoints, self.logs)
         self.endpoints.deploy(actor, "late", model="flights", version=1, package="a" * 64)
         self.rng = np.random.default_rng(7)
         self.sent = 0

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from bailiwick.endpoints.assignment import choose
-from bailiwick.endpoints.log import PredictionLog, prediction_schema, predictions_table
+from bailiwick.endpoints.log import PredictionLog, prediction_schema
 from bailiwick.serving.shipper import Shipper
 from bailiwick.serving.spool import segments, streams
 from bailiwick.store.delta import DeltaTables
@@ -37,7 +37,7 @@ def body(rows: int, request_id: str, first: float = 0.0) -> dict[str, Any]:
 
 @pytest.fixture
 def log(tables: DeltaTables) -> PredictionLog:
-    return PredictionLog(tables)
+    return PredictionLog(tables, "default")
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ SHIP = textwrap.dedent("""
     from bailiwick.serving import shipper
     from bailiwick.store.delta import DeltaTables
     shipper.CHUNK_BYTES = 6_000
-    shipper.Shipper(Path(sys.argv[1]), PredictionLog(DeltaTables(sys.argv[2]))).ship()
+    shipper.Shipper(Path(sys.argv[1]), PredictionLog(DeltaTables(sys.argv[2]), "default")).ship()
 """)
 
 
@@ -285,4 +285,4 @@ def test_a_worker_killed_while_it_answers_loses_no_answered_row(tmp_path: Path, 
     logged = log.predictions("late")["request_id"].to_pylist()
     assert set(answered) <= set(logged)
     assert len(logged) - 2 * len(answered) in {0, 2}  # a request may be recorded and not yet answered
-    assert log.shipped(predictions_table("late"), "unknown") is None
+    assert log.shipped(log.predictions_table("late"), "unknown") is None

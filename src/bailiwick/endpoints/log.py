@@ -1,8 +1,9 @@
 """The prediction log: what every endpoint answered, and what turned out to be true. Delta tables that anything can read.
 
 `predictions/<endpoint>` has the columns of `prediction_schema` and one `in_<input>` and `out_<output>` column for each
-tensor of the models behind it; `outcomes/<endpoint>` has those of `outcome_schema`. Rows arrive in rough order of time
-and of id, so reading a window opens only the files whose statistics meet it.
+tensor of the models behind it; `outcomes/<endpoint>` has those of `outcome_schema`. Tables of workspaces other than
+`default` are under `workspaces/<workspace>/`. Rows arrive in rough order of time and of id, so reading a window opens only
+the files whose statistics meet it.
 """
 
 from __future__ import annotations
@@ -63,16 +64,6 @@ def outcome_schema() -> pa.Schema:
     )
 
 
-def predictions_table(endpoint: str) -> str:
-    """Name of the endpoint's table of predictions."""
-    return f"predictions/{endpoint}"
-
-
-def outcomes_table(endpoint: str) -> str:
-    """Name of the endpoint's table of outcomes."""
-    return f"outcomes/{endpoint}"
-
-
 def input_column(name: str) -> str:
     """Column that holds the input tensor `name`."""
     return "in_" + _FORBIDDEN.sub("_", name)
@@ -83,12 +74,34 @@ def output_column(name: str) -> str:
     return "out_" + _FORBIDDEN.sub("_", name)
 
 
-class PredictionLog:
-    """Appends are exactly once when given a transaction; reads give empty tables before the first append."""
+class PredictionLogs:
+    """The logs of every workspace: endpoints of one name in two workspaces have nothing to do with each other."""
 
     def __init__(self, tables: DeltaTables) -> None:
         self._tables = tables
+        self._logs: dict[str, PredictionLog] = {}
+
+    def of(self, workspace: str) -> PredictionLog:
+        """The log of one workspace; the same object each time, for it remembers what it has read."""
+        return self._logs.setdefault(workspace, PredictionLog(self._tables, workspace))
+
+
+class PredictionLog:
+    """Appends are exactly once when given a transaction; reads give empty tables before the first append."""
+
+    def __init__(self, tables: DeltaTables, workspace: str) -> None:
+        self._tables = tables
+        # The default workspace's tables have always been where they are; a workspace's name is a safe folder name.
+        self._folder = "" if workspace == "default" else f"workspaces/{workspace}/"
         self._watermarks: dict[str, tuple[int, int | None]] = {}
+
+    def predictions_table(self, endpoint: str) -> str:
+        """Name of the endpoint's table of predictions."""
+        return f"{self._folder}predictions/{endpoint}"
+
+    def outcomes_table(self, endpoint: str) -> str:
+        """Name of the endpoint's table of outcomes."""
+        return f"{self._folder}outcomes/{endpoint}"
 
     def append_predictions(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
         """Append rows that have at least the columns of `prediction_schema`.
@@ -96,13 +109,13 @@ class PredictionLog:
         A tensor column whose type differs from the table's goes to `<column>_<type>`, so that no version of a model can
         stop the log.
         """
-        name = predictions_table(endpoint)
+        name = self.predictions_table(endpoint)
         fitted = _fit(rows, self._tables.open(name)) if self._tables.exists(name) else rows
         self._tables.append(name, fitted, transaction=transaction)
 
     def append_outcomes(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
         """Append rows with the columns of `outcome_schema`."""
-        self._tables.append(outcomes_table(endpoint), rows.cast(outcome_schema()), transaction=transaction)
+        self._tables.append(self.outcomes_table(endpoint), rows.cast(outcome_schema()), transaction=transaction)
 
     def shipped(self, table: str, application: str) -> int | None:
         """The transaction version that `application` last committed to `table` (see `predictions_table`), or None."""
@@ -122,11 +135,11 @@ class PredictionLog:
         `since_epoch` leaves out what was answered under earlier splits of the endpoint's traffic.
         """
         conditions = [*_window(start, end), *_since(since_epoch)]
-        return self._scan(predictions_table(endpoint), prediction_schema(), conditions, columns)
+        return self._scan(self.predictions_table(endpoint), prediction_schema(), conditions, columns)
 
     def outcomes(self, endpoint: str, *, start: int | None = None, end: int | None = None) -> pa.Table:
         """Outcomes that became known in [start, end), repeated ones too."""
-        return self._scan(outcomes_table(endpoint), outcome_schema(), _window(start, end), None)
+        return self._scan(self.outcomes_table(endpoint), outcome_schema(), _window(start, end), None)
 
     def matured(
         self,
@@ -144,18 +157,18 @@ class PredictionLog:
         """
         conditions = [*_window(start, end), "status = 200", *_since(since_epoch)]
         needed = None if columns is None else [*dict.fromkeys(["prediction_id", "received", *columns])]
-        predictions = self._scan(predictions_table(endpoint), prediction_schema(), conditions, needed)
+        predictions = self._scan(self.predictions_table(endpoint), prediction_schema(), conditions, needed)
         if predictions.num_rows == 0:
             outcomes = outcome_schema().empty_table()
         else:
             bounds = pc.min_max(predictions["prediction_id"]).as_py()
             between = [f"prediction_id >= {_quoted(bounds['min'])}", f"prediction_id <= {_quoted(bounds['max'])}"]
-            outcomes = self._scan(outcomes_table(endpoint), outcome_schema(), between, None)
+            outcomes = self._scan(self.outcomes_table(endpoint), outcome_schema(), between, None)
         return _join(predictions, outcomes, columns)
 
     def watermark(self, endpoint: str) -> int | None:
         """The newest event time logged, in milliseconds; None before the first prediction. Reads file statistics only."""
-        name = predictions_table(endpoint)
+        name = self.predictions_table(endpoint)
         if not self._tables.exists(name):
             return None
         table = self._tables.open(name)

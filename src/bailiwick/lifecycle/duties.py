@@ -1,6 +1,6 @@
 """One pass over everything that must happen by itself, in the order in which one thing leads to the next:
 predictions are shipped, windows evaluated, rollouts decided, alarms answered, approved versions released,
-runs executed, and the journal's new entries integrated.
+runs executed, and the journal's new entries integrated; every few hours, what no artifact refers to is collected.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ log = logging.getLogger("bailiwick.duties")
 Story = Callable[[], list[str]]
 LOOK_SECONDS = 2.0
 FULL_SECONDS = 5.0
+COLLECT_SECONDS = 6 * 3600.0
 
 
 class Runner(Protocol):
@@ -54,11 +55,12 @@ class Duties:
         self._platform = platform
         self._actor = actor
         self._runner = runner
-        self._shipper = Shipper(platform.settings.spool_root, platform.log)
+        self._shipper = Shipper(platform.settings.spool_root, platform.logs.of(actor.workspace))
         signer = Signer.in_folder(platform.keys_folder)
         self._sequencer = Sequencer(platform.database, platform.journal_folder, signer)
         self._unseen = True
         self._looked = self._full = 0.0
+        self._collected = time.monotonic()
         self._head = -1
 
     def make_pass(self) -> Pass:
@@ -84,6 +86,9 @@ class Duties:
         happened += self._attempt("retraining", self._retrain, troubles)
         happened += self._attempt("release", lambda: release_proposed(self._platform, self._actor), troubles)
         happened += self._attempt("pipeline runs", self._execute_runs, troubles)
+        if now - self._collected > COLLECT_SECONDS:
+            self._collected = now
+            happened += self._attempt("artifacts", self._collect, troubles)
         integrated = self._attempt("journal", self._integrate, troubles)
         # What has just been decided may call for the next decision.
         self._unseen = self._unseen or bool(happened) or bool(troubles)
@@ -141,6 +146,11 @@ class Duties:
                 self._runner.execute(run.id)
                 return [f"executing run {run.id}"]
         return []
+
+    def _collect(self) -> list[str]:
+        found = self._platform.artifacts.collect_garbage(self._actor)
+        removed = found.blobs + found.uploads
+        return [f"collected {found.blobs} blobs and {found.uploads} unfinished uploads"] if removed else []
 
     def _integrate(self) -> list[str]:
         count = self._sequencer.integrate()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bailiwick.core.settings import Settings
 from bailiwick.data.service import DataService
-from bailiwick.endpoints.log import PredictionLog
+from bailiwick.endpoints.log import PredictionLogs
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.governance.service import GovernanceService
 from bailiwick.governance.statements import StatementService
@@ -18,13 +18,22 @@ from bailiwick.pipelines.triggers import TriggerService
 from bailiwick.registry.service import RegistryService
 from bailiwick.rollout.service import RolloutService
 from bailiwick.security.service import IdentityService
+from bailiwick.security.workspaces import WorkspaceService
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.database import Database
 from bailiwick.store.delta import DeltaTables
 from bailiwick.store.duties import DutyBoard
 from bailiwick.store.journal.reader import JournalReader
 from bailiwick.store.records import Records
+from bailiwick.tracking.artifacts.service import ArtifactService
+from bailiwick.tracking.imports.service import ImportService
+from bailiwick.tracking.lineage.service import RunLineageService
+from bailiwick.tracking.logged_models.service import LoggedModelService
 from bailiwick.tracking.service import TrackingService
+from bailiwick.webhooks.outbox import Outbox
+from bailiwick.webhooks.ports import EventFormat
+from bailiwick.webhooks.sender import Sender
+from bailiwick.webhooks.service import WebhookService
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +47,28 @@ class Platform:
     tables: DeltaTables
     duties: DutyBoard
     identities: IdentityService
+    workspaces: WorkspaceService
     journal: JournalReader
     data: DataService
     tracking: TrackingService
+    artifacts: ArtifactService
+    logged_models: LoggedModelService
+    run_lineage: RunLineageService
+    imports: ImportService
     registry: RegistryService
     governance: GovernanceService
     statements: StatementService
     endpoints: EndpointService
-    log: PredictionLog
+    logs: PredictionLogs
     projects: ProjectService
     pipelines: PipelineService
     triggers: TriggerService
     rollouts: RolloutService
     monitors: MonitorService
+    webhooks: WebhookService
+    outbox: Outbox
+    sender: Sender
+    openlineage: EventFormat
 
     @property
     def journal_folder(self) -> Path:

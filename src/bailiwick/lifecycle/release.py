@@ -8,7 +8,7 @@ killed half-way is simply made again.
 from __future__ import annotations
 
 from bailiwick.core.actor import Actor
-from bailiwick.core.errors import NotAllowed, NotFound
+from bailiwick.core.errors import Conflict, NotAllowed, NotFound
 from bailiwick.lifecycle.configuration import canary_config, expected_loss, monitor_config
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.monitoring.model import AlarmStatus
@@ -21,8 +21,16 @@ PRODUCTION = "production"
 
 
 def releasable(platform: Platform, actor: Actor, model: str, number: int) -> ModelVersion:
-    """The version, if it may serve: what people start by hand passes the same gate. Raises NotFound, NotAllowed."""
+    """The version, if it may serve: what people start by hand passes the same gate. Raises NotFound, NotAllowed.
+
+    Raises Conflict for a version without an ONNX package, which is what endpoints serve.
+    """
     version = platform.registry.version(actor.workspace, model, number)
+    if not version.package:
+        raise Conflict(
+            f"Version {number} of model {model!r} has no ONNX package, so no endpoint can serve it.",
+            hint="It was registered from a source; package it first.",
+        )
     platform.governance.check(actor, model, number, PRODUCTION, version.created_by)
     return version
 
@@ -46,7 +54,7 @@ def _proposed(platform: Platform, actor: Actor, project: Project) -> ModelVersio
 
 def _may_go_out(platform: Platform, actor: Actor, project: Project, version: ModelVersion) -> bool:
     endpoint = project.deploy.endpoint
-    if version.number <= _last_released(platform, actor.workspace, endpoint):
+    if not version.package or version.number <= _last_released(platform, actor.workspace, endpoint):
         return False
     if platform.rollouts.active(actor.workspace, endpoint) is not None:
         return False

@@ -26,7 +26,11 @@ class Check:
 def verify_version(platform: Platform, workspace: str, model: str, number: int) -> list[Check]:
     """Hold a version's records against the stored bytes; never changes anything. Raises NotFound for an unknown version."""
     version = platform.registry.version(workspace, model, number)
-    checks = [_checked("package", lambda: _package(platform, version))]
+    checks = []
+    if version.package:
+        checks.append(_checked("package", lambda: _package(platform, version)))
+    if version.source and version.digest and not version.source.startswith("archive:"):
+        checks.append(_checked("files", lambda: platform.registry.check_content(version)))
     if version.run_id:
         checks.append(_checked("run", lambda: platform.tracking.run(workspace, version.run_id)))
     if version.snapshot:
@@ -52,7 +56,7 @@ def _package(platform: Platform, version: ModelVersion) -> None:
     from bailiwick.training.packaging import read_metadata
 
     data = platform.blobs.get(version.package)
-    if len(data) != version.size_bytes:
+    if version.digest == version.package and len(data) != version.size_bytes:
         raise CheckFailed(f"The package has {len(data)} bytes; {version.size_bytes} were registered.")
     if read_metadata(load(data)).signature != version.signature:
         raise CheckFailed("The package's signature is not the one that was registered.")

@@ -13,7 +13,7 @@ from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import Conflict, InvalidInput, NotFound
 from bailiwick.core.ids import new_id
 from bailiwick.data.profile import from_json
-from bailiwick.endpoints.log import PredictionLog
+from bailiwick.endpoints.log import PredictionLogs
 from bailiwick.monitoring.detector import DetectorState
 from bailiwick.monitoring.judgement import Judgement, Standard, judge
 from bailiwick.monitoring.model import (
@@ -35,9 +35,9 @@ from bailiwick.store.records import Change, Records
 class MonitorService:
     """Monitors of every workspace, one an endpoint."""
 
-    def __init__(self, records: Records, log: PredictionLog) -> None:
+    def __init__(self, records: Records, logs: PredictionLogs) -> None:
         self._records = records
-        self._log = log
+        self._logs = logs
 
     def configure(self, actor: Actor, endpoint: str, config: MonitorConfig) -> MonitorConfig:
         """Watch the endpoint by this rule from the next window on; repeating it changes nothing."""
@@ -96,7 +96,7 @@ class MonitorService:
             return []
         config = monitor.config
         starts = due_starts(
-            self._log,
+            self._logs.of(actor.workspace),
             endpoint,
             since=monitor.next_start,
             window_ms=config.window_ms,
@@ -185,7 +185,7 @@ class MonitorService:
     def _evaluate(self, actor: Actor, monitor: _Monitor, start: int) -> Window | None:
         """Judge and store one window; None when another process has done so since `monitor` was read."""
         end = start + monitor.config.window_ms
-        rows = read_rows(self._log, monitor.endpoint, start, end)
+        rows = read_rows(self._logs.of(actor.workspace), monitor.endpoint, start, end)
         standard = self._standard(actor.workspace, monitor.endpoint, rows)
         thin = rows.inputs.num_rows < monitor.config.min_rows
         if thin or standard is None:

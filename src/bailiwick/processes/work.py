@@ -6,12 +6,8 @@ import logging
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from bailiwick.app import open_platform
 from bailiwick.core.actor import system_actor
@@ -19,12 +15,10 @@ from bailiwick.core.errors import BailiwickError
 from bailiwick.core.ids import new_id
 from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.duties import Duties, Pass
+from bailiwick.lifecycle.outbox import WORK, OutboxKeeper
 from bailiwick.processes.runner import RunRunner
-from bailiwick.store.duties import DutyBoard
+from bailiwick.store.duties import DutyBoard, Lease
 
-DUTY = "work"
-LEASE_MS = 10_000
-RELEASE_SECONDS = 5.0
 BUSY_SECONDS = 0.1
 IDLE_SECONDS = 1.0
 STAY_ALERT_PASSES = 50
@@ -46,62 +40,23 @@ def run_work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     platform = open_platform(settings)
-    lease = Lease(platform.duties, f"{socket.gethostname()[:60]}:{new_id()}")
+    try:
+        platform.workspaces.require(settings.workspace)
+    except BailiwickError:
+        platform.close()
+        raise
+    owner = f"{socket.gethostname()[:60]}:{new_id()}"
+    lease = Lease(platform.duties, WORK, owner)
     runner = RunRunner(settings)
+    outbox = OutboxKeeper(platform, owner)
     try:
         duties = Duties(platform, system_actor(settings.workspace, "work"), runner)
         keep_duty(duties, platform.duties, lease, stop, clock=platform.records.clock)
     finally:
         runner.stop()
+        outbox.stop()
         lease.release()
         platform.close()
-
-
-class Lease:
-    """Holds the duty for this process; a thread renews it, so that a long pass does not let it lapse.
-
-    `held` is judged by this process's own monotonic clock: one that was stopped or kept waiting for longer than the
-    lease knows that it has lost it before it asks.
-    """
-
-    def __init__(self, board: DutyBoard, owner: str, *, lease_ms: int = LEASE_MS) -> None:
-        self.owner = owner
-        self._board = board
-        self._lease_ms = lease_ms
-        self._until = 0.0
-        self._ended = threading.Event()
-        self._ask()
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
-        self._thread.start()
-
-    @property
-    def held(self) -> bool:
-        """Whether the duty is surely this process's now."""
-        return time.monotonic() < self._until
-
-    def _renew(self) -> None:
-        while not self._ended.wait(self._lease_ms / 4000):
-            self._ask()
-
-    def _ask(self) -> None:
-        asked = time.monotonic()
-        try:
-            held = self._board.hold(DUTY, self.owner, lease_ms=self._lease_ms)
-        except (BailiwickError, SQLAlchemyError) as error:  # it may still be ours until it lapses
-            log.warning("the lease could not be renewed: %s", error)
-            return
-        if held and not self.held:
-            log.info("on duty")
-        self._until = asked + self._lease_ms / 1000 if held else 0.0
-
-    def release(self) -> None:
-        """Stop renewing and let another process take the duty at once."""
-        self._ended.set()
-        self._thread.join(RELEASE_SECONDS)
-        if self.held:
-            self._until = 0.0
-            with suppress(BailiwickError, SQLAlchemyError):  # it lapses by itself
-                self._board.release(DUTY, self.owner)
 
 
 def keep_duty(
@@ -122,6 +77,6 @@ def keep_duty(
 
 def _mark(board: DutyBoard, owner: str, started: int, made: Pass) -> None:
     try:
-        board.finished(DUTY, owner, started=started, message="; ".join(made.troubles))
+        board.finished(WORK, owner, started=started, message="; ".join(made.troubles))
     except BailiwickError as error:
         log.warning("the pass could not be marked: %s", error)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import Conflict, NotFound
 from bailiwick.core.ids import new_id
-from bailiwick.endpoints.log import PredictionLog
+from bailiwick.endpoints.log import PredictionLogs
 from bailiwick.endpoints.model import BASIS_POINTS, Endpoint, Variant
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.rollout.canary import Action, CanaryConfig, CanaryState, Verdict, decide
@@ -30,10 +30,10 @@ _GROWTH_WORTH_A_RECORD = 1.25
 class RolloutService:
     """Canaries of every workspace. At most one runs on an endpoint at a time."""
 
-    def __init__(self, records: Records, endpoints: EndpointService, log: PredictionLog) -> None:
+    def __init__(self, records: Records, endpoints: EndpointService, logs: PredictionLogs) -> None:
         self._records = records
         self._endpoints = endpoints
-        self._log = log
+        self._logs = logs
 
     def start(
         self, actor: Actor, endpoint: str, *, model: str, version: int, package: str, config: CanaryConfig | None = None
@@ -85,7 +85,7 @@ class RolloutService:
         found = self.rollout(workspace, rollout_id)
         shares = self._shares(found)
         evidence = gather(
-            self._log,
+            self._logs.of(workspace),
             found.endpoint,
             config=found.config,
             shares=shares,

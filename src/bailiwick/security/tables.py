@@ -1,10 +1,21 @@
-"""Identity and token rows. A token's row holds the SHA-256 of its secret: 256 random bits need no slow hash."""
+"""Workspace, identity and token rows. A token's row holds the SHA-256 of its secret: 256 random bits need no slow hash."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, String, Table, Text, UniqueConstraint
 
 from bailiwick.store.database import metadata
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("name", String(250), primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("artifact_root", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Column("created_by", String(250), nullable=False),
+)
 
 identities = Table(
     "identities",

@@ -26,14 +26,16 @@ _table = msgspec.json.Decoder(RouteTable)
 class ControlClient:
     """One request a connection: a control plane that restarts is met again by the next call."""
 
-    def __init__(self, address: str, token: str = "") -> None:
+    def __init__(self, address: str, token: str = "", *, workspace: str = "default") -> None:
         parts = urlsplit(address)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise InvalidInput(f"control_url {address!r} is not an http:// or https:// address.")
         self._address = address
         self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = {"Bailiwick-Workspace": workspace}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
 
     def routes(self, known: int | None, wait: int = POLL_SECONDS) -> RouteTable | None:
         """The route table, at once or as soon as its revision is not the one `known`; None after `wait` seconds without one.

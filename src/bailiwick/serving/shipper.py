@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bailiwick.core.errors import Corrupted
 from bailiwick.core.ids import new_id
-from bailiwick.endpoints.log import PredictionLog, outcomes_table, predictions_table
+from bailiwick.endpoints.log import PredictionLog
 from bailiwick.serving.frames import Definition, Outcomes, Prediction, first_frame_bytes, read_frames, read_payload
 from bailiwick.serving.protocol import Refused
 from bailiwick.serving.rows import OutcomeRows, PredictionRows
@@ -117,12 +117,12 @@ class Shipper:
         for endpoint, rows in predictions.items():
             faults.reach("serving.shipper.appending")
             self._log.append_predictions(endpoint, rows.table(), transaction=transaction)
-            stream.committed[predictions_table(endpoint)] = transaction[1]
+            stream.committed[self._log.predictions_table(endpoint)] = transaction[1]
             faults.reach("serving.shipper.committed")
             moved += rows.count
         for endpoint, found in outcomes.items():
             self._log.append_outcomes(endpoint, found.table(), transaction=transaction)
-            stream.committed[outcomes_table(endpoint)] = transaction[1]
+            stream.committed[self._log.outcomes_table(endpoint)] = transaction[1]
             faults.reach("serving.shipper.committed")
             moved += found.count
         return moved, end
@@ -139,9 +139,9 @@ class Shipper:
             read = read_payload(payload, stream.definitions)
             if isinstance(read, Prediction):
                 definition = stream.definitions[read.reference]
-                if end > self._committed(stream, predictions_table(definition.endpoint.name)):
+                if end > self._committed(stream, self._log.predictions_table(definition.endpoint.name)):
                     predictions[definition.endpoint.name].add(read, definition)
-            elif isinstance(read, Outcomes) and end > self._committed(stream, outcomes_table(read.endpoint)):
+            elif isinstance(read, Outcomes) and end > self._committed(stream, self._log.outcomes_table(read.endpoint)):
                 outcomes[read.endpoint].add(read)
         except (Corrupted, Refused, ValueError, struct.error) as error:
             # A frame with a good checksum that cannot be read was written by another version of this program.

@@ -26,8 +26,8 @@ def serve_worker(settings: Settings, worker: int) -> None:
     spool = SpoolWriter(settings.spool_root, limit_bytes=settings.spool_bytes)
     metrics = Metrics(worker, lambda: _gauges(handler, follower, spool))
     handler = InferenceHandler(spool, metrics)
-    control = ControlClient(settings.control_address, settings.token)
-    follower = RouteFollower(control, RouteCache(settings.home.resolve() / "serve"), handler, metrics)
+    control = ControlClient(settings.control_address, settings.token, workspace=settings.workspace)
+    follower = RouteFollower(control, RouteCache(settings.route_cache), handler, metrics)
     follower.start()
     _quieten_collector()
     try:

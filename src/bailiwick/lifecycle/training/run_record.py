@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from bailiwick.data.model import Snapshot
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.pipelines.model import PIPELINE_RUN_TAG, StepContext
 from bailiwick.pipelines.project import Project
 from bailiwick.tracking.environment import describe_environment
+from bailiwick.tracking.lineage.model import CONTEXT_TAG, MAX_DIGEST, Dataset, DatasetInput
 from bailiwick.tracking.model import MetricPoint, RunInput, RunStatus
 from bailiwick.training.model import TuneResult
+
+ROLE = "training"
+MAX_SOURCE_SHOWN = 2_000
 
 
 class TrainingRun:
@@ -26,15 +32,18 @@ class TrainingRun:
 
     def __enter__(self) -> Self:
         environment = describe_environment(self._project.folder)
+        snapshot = str(self._context.inputs["ingest"]["snapshot"])
         run = self._platform.tracking.start_run(
             self._actor,
             self._project.name,
             name=f"train {self._context.run_id[-6:]}",
             tags={PIPELINE_RUN_TAG: self._context.run_id, **environment.tags()},
-            inputs=(RunInput(snapshot=str(self._context.inputs["ingest"]["snapshot"]), role="training"),),
+            inputs=(RunInput(snapshot=snapshot, role=ROLE),),
             key=f"{self._context.run_id}:train",
         )
         self.id = run.id
+        read = dataset_of(self._platform.data.snapshot(self._actor.workspace, snapshot))
+        self._platform.run_lineage.log_inputs(self._actor, run.id, datasets=[DatasetInput(read, {CONTEXT_TAG: ROLE})])
         return self
 
     def __exit__(
@@ -64,6 +73,19 @@ class TrainingRun:
             tracking.log(self._actor, child.id, metrics=curve, params=_texts(trial.params))
             ended = RunStatus.FINISHED if trial.status == "FINISHED" else RunStatus.KILLED
             tracking.finish_run(self._actor, child.id, ended)
+
+
+def dataset_of(snapshot: Snapshot) -> Dataset:
+    """A snapshot as clients of other tools see what a run read: findable by name, by digest, and by what it was for."""
+    source = {"snapshot": snapshot.id, "source": snapshot.source[:MAX_SOURCE_SHOWN]}
+    return Dataset(
+        name=snapshot.dataset,
+        digest=snapshot.digest[:MAX_DIGEST],
+        source_type="bailiwick",
+        source=json.dumps(source),
+        profile=json.dumps({"num_rows": snapshot.rows}),
+        snapshot=snapshot.id,
+    )
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""How a journal entry is told to the world: MLflow's webhooks, CloudEvents, OpenLineage."""
