@@ -25,7 +25,7 @@ def request(client: tuple[str, int] | None = HERE, **headers: str) -> Request:
 
 @pytest.fixture
 def authenticator(platform: Platform) -> Authenticator:
-    return Authenticator(platform.identities, platform.settings)
+    return Authenticator(platform.identities, platform.workspaces, platform.settings)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8600", "localhost:8600", "localhost", "[::1]:8600", "127.0.0.1"])
@@ -52,7 +52,7 @@ def test_another_machine_is_not_local(authenticator: Authenticator) -> None:
 
 
 def test_a_server_bound_to_the_network_has_no_local_administrator(platform: Platform) -> None:
-    open_to_all = Authenticator(platform.identities, Settings(host="0.0.0.0", insecure=True))
+    open_to_all = Authenticator(platform.identities, platform.workspaces, Settings(host="0.0.0.0", insecure=True))
     assert not open_to_all.is_local(request())
 
 

@@ -71,6 +71,7 @@ def paths(story: Story) -> dict[str, str]:
     values = {
         "endpoint": "late", "rollout": story.ids["rollout"], "model": "flights", "number": 3, "snapshot": story.ids["snapshot"],
         "entry": story.platform.journal.entries("default", limit=1)[0].id,
+        "webhook": story.ids["webhook"], "delivery": story.ids["delivery"],
     }  # fmt: skip
     found = {}
     for page in PAGES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from urllib.parse import quote, urldefrag
 
 import pytest
@@ -14,44 +13,10 @@ from bailiwick.server.ui import links
 from bailiwick.server.ui.forms import FORMS
 from bailiwick.server.ui.pages import NOTICES, PAGES
 from tests_support.control import TestClient
+from tests_support.html import OURS, Page
 from tests_support.populated import HOSTILE, Story
 
-VOID = {"meta", "link", "input", "br", "img", "hr"}
 LISTINGS = [page.path for page in PAGES if "{" not in page.path]
-OURS = {"Origin": "http://127.0.0.1:8600"}
-
-
-class Page(HTMLParser):
-    """Links, ids, headings and anything a careful author would not write."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.links: list[str] = []
-        self.ids: list[str] = []
-        self.headings: list[str] = []
-        self.faults: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        self.faults += [f"<{tag}> is never closed" for tag in self._open]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag not in VOID:
-            self._open.append(tag)
-        if given.get("href"):
-            self.links.append(str(given["href"]))
-        if given.get("id"):
-            self.ids.append(str(given["id"]))
-        if tag in {"h1", "h2", "h3"}:
-            self.headings.append(tag)
-        self.faults += [f"{tag} has {name}" for name in given if name == "style" or name.startswith("on")]
-        if tag == "script" and "src" not in given:
-            self.faults.append("a script in the page")
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self._open or self._open.pop() != tag:
-            self.faults.append(f"</{tag}> closes nothing")
 
 
 def pages_of(story: Story) -> list[str]:
@@ -212,7 +177,9 @@ class TestForms:
 
     def test_a_form_from_anywhere_else_is_refused(self, client: TestClient) -> None:
         for form in FORMS:
-            path = form.path.format(request="x", alarm="x", rollout="x", run="x", model="x", number=1)
+            path = form.path.format(
+                request="x", alarm="x", rollout="x", run="x", model="x", number=1, webhook="x", delivery="x"
+            )
             assert client.post(path, data={"comment": "x"}).status_code == 403
             assert (
                 client.post(path, data={"comment": "x"}, headers={"Origin": "https://evil.example"}).status_code == 403

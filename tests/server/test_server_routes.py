@@ -17,16 +17,26 @@ from tests_support.control import TestClient
 from tests_support.populated import Story
 
 PROTECTED = [route for route in ROUTES if route.permission is not PUBLIC]
-EXAMPLES = {"number": "1", "digest": "a" * 64}
+EXAMPLES = {"number": "1", "digest": "a" * 64, "stage": "Production"}
 BODIES = {
     "set_alias": {"version": 1},
     "state": {"text": "words"},
     "reject": {"comment": "no"},
+    "set_stage": {"stage": "Staging"},
+    "roll_back_alias": {"reason": "worse"},
+    "roll_back_stage": {"reason": "worse"},
+    "delete_version": {"reason": "mistake"},
+    "purge_version": {"reason": "erased"},
+    "ask_approval": {"model": "missing", "version": 1, "target": "production"},
     "start_rollout": {"endpoint": "late", "model": "flights", "version": 1},
     "abort_rollout": {"reason": "because"},
     "submit_pipeline_run": {"project": "flights"},
 }
-QUERIES = {"metric_history": {"key": "auc"}}
+QUERIES = {
+    "metric_history": {"key": "auc"},
+    "metric_sample": {"key": "auc"},
+    "compared_versions": {"left": "1", "right": "2"},
+}
 
 
 def path_of(route: Route) -> str:
@@ -139,5 +149,7 @@ def test_every_read_answers_on_a_platform_with_a_history(story: Story, populated
         if route.method == "GET":
             run = ids["pipeline_run"] if "pipeline" in route.path else ids["run"]
             path = route.path.format(**values, run=run)
-            answer = populated.get(path, params={"key": "valid_log_loss"} if route.name == "metric_history" else None)
+            known = {"key": "valid_log_loss"}
+            queries = QUERIES | {"metric_history": known, "metric_sample": known}
+            answer = populated.get(path, params=queries.get(route.name))
             assert answer.status_code == 200, (path, answer.text[:300])

@@ -38,7 +38,7 @@ def create_app(
 ) -> Starlette:
     """The application over a platform. `stopping` lets waiting long polls end at once; refuses a route without a permission."""
     check_routes(routes)
-    authenticator = Authenticator(platform.identities, platform.settings)
+    authenticator = Authenticator(platform.identities, platform.workspaces, platform.settings)
     metrics = HttpMetrics()
     dispatcher = Dispatcher(platform, authenticator, metrics)
     native = [HttpRoute(row.path, dispatcher.endpoint(row), methods=[row.method], name=row.name) for row in routes]

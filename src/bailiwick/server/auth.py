@@ -16,28 +16,35 @@ from bailiwick.core.actor import Actor
 from bailiwick.core.errors import InvalidInput, Unauthenticated
 from bailiwick.core.settings import LOOPBACK, Settings
 from bailiwick.security.service import IdentityService
+from bailiwick.security.workspaces import WorkspaceService
+from bailiwick.webhooks.sender import ORIGIN_HEADER
 
 COOKIE = "bailiwick_token"
 WORKSPACE_HEADER = "bailiwick-workspace"
+MLFLOW_WORKSPACE_HEADER = "x-mlflow-workspace"
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,249}")
-_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
+_FORWARDED = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via", ORIGIN_HEADER.lower().encode()}
+)
+"""On requests that another program made for somebody; our own webhooks, which somebody chose the URL of, are such."""
 
 
 class Authenticator:
     """Turns a request into an actor. Nothing else in the server looks at credentials."""
 
-    def __init__(self, identities: IdentityService, settings: Settings) -> None:
+    def __init__(self, identities: IdentityService, workspaces: WorkspaceService, settings: Settings) -> None:
         self._identities = identities
+        self._workspaces = workspaces
         self._settings = settings
 
     def actor(self, request: Request) -> Actor:
-        """The actor of this request. Raises Unauthenticated saying how to be known."""
+        """The actor of this request. Raises Unauthenticated saying how to be known, NotFound for a workspace that is none."""
         workspace = self._workspace(request.headers)
         token = _credentials(request.headers) or request.cookies.get(COOKIE, "")
         if token:
             return self._identities.authenticate(token, workspace)
         if self.is_local(request):
-            return self._identities.local_admin(workspace)
+            return self._identities.local_admin(self._workspaces.require(workspace))
         raise Unauthenticated(
             "This server needs an API token.", hint="Send it as 'Authorization: Bearer TOKEN', or sign in at /sign-in."
         )
@@ -55,7 +62,7 @@ class Authenticator:
         return _is_loopback(request.client.host) and _is_loopback(_host_name(request.headers.get("host", "")))
 
     def _workspace(self, headers: Headers) -> str:
-        name = headers.get(WORKSPACE_HEADER, self._settings.workspace)
+        name = headers.get(WORKSPACE_HEADER) or headers.get(MLFLOW_WORKSPACE_HEADER) or self._settings.workspace
         if not _WORKSPACE.fullmatch(name):
             raise InvalidInput(
                 f"Workspace {name[:100]!r} cannot be one: use up to 250 of A-Z a-z 0-9 . _ -, beginning with a letter or digit."

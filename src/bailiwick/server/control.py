@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 
 import uvicorn
 
 from bailiwick.app import open_platform
 from bailiwick.core.errors import Unavailable
+from bailiwick.core.ids import new_id
 from bailiwick.core.settings import Settings
+from bailiwick.lifecycle.outbox import OutboxKeeper
 from bailiwick.server.asgi import create_app
 
 DRAIN_SECONDS = 10
@@ -20,6 +23,7 @@ def run_control(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with _listen(settings.host, settings.control_port) as listening:
         platform = open_platform(settings)
+        outbox = OutboxKeeper(platform, f"{socket.gethostname()[:60]}:{new_id()}", spare=True)
         try:
             app = create_app(platform, stopping=lambda: server.should_exit)
             server = uvicorn.Server(
@@ -32,8 +36,11 @@ def run_control(settings: Settings) -> None:
                     timeout_graceful_shutdown=DRAIN_SECONDS,
                 )
             )
+            # uvicorn raises the signal that ended it once more; what follows must still be done
+            signal.signal(signal.SIGTERM, lambda *_: None)
             server.run(sockets=[listening])
         finally:
+            outbox.stop()
             platform.close()
 
 

@@ -72,7 +72,8 @@ class _State(Collector):
             "bailiwick_duty_last_pass_timestamp_seconds", "When a duty last finished a pass.", labels=["duty"]
         )
         for duty in platform.duties.all():
-            passes.add_metric([duty.name], duty.pass_finished / 1000)
+            if duty.pass_finished:  # the outbox has no passes
+                passes.add_metric([duty.name], duty.pass_finished / 1000)
         yield passes
 
     def _gauge(self, name: str, said: str, value: float) -> GaugeMetricFamily:

@@ -91,6 +91,30 @@ def test_no_input_is_answered_by_a_fault(client: TestClient, route: MlflowRoute,
         assert set(answer.json()) == {"error_code", "message"}
 
 
+FIELDS = {
+    "mlflowGetExperiment": ["experimentId"],
+    "mlflowGetRun": ["runId", "runUuid"],
+    "mlflowGetMetricHistoryBulkInterval": ["runIds", "metricKey", "startStep", "endStep", "maxResults"],
+    "mlflowListArtifacts": ["runId", "path", "pageToken"],
+    "mlflowSearchModelVersions": ["filter", "maxResults", "orderBy", "pageToken"],
+    "mlflowSearchRuns": ["experimentIds", "filter", "runViewType", "maxResults", "orderBy", "pageToken"],
+    "mlflowSearchDatasets": ["experimentIds"],
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_graphql_variable_is_answered_by_a_fault(client: TestClient, name: str, data: st.DataObject) -> None:
+    given_fields = {each: TEXTS | NUMBERS | st.lists(TEXTS, max_size=3) | JUNK for each in FIELDS[name]}
+    asked = data.draw(st.fixed_dictionaries({}, optional=given_fields) | JUNK)
+    kind = "mutation" if name == "mlflowSearchDatasets" else "query"
+    query = f"{kind} ($data: Mlflow{name.removeprefix('mlflow')}Input) {{ {name}(input: $data) {{ __typename }} }}"
+    body = json.dumps({"query": query, "variables": {"data": asked}}).encode()
+    answer = client.post("/graphql", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {200, 400}, answer.text
+
+
 def paths(route: MlflowRoute) -> st.SearchStrategy[str]:
     """The route's path with values for its parameters."""
     template = route.paths[0]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
+from bailiwick.lifecycle.promotion import promote
 from bailiwick.registry.model import AliasChange, Model, ModelVersion
 from bailiwick.server.api.route import Call, Nothing
 
@@ -102,6 +103,6 @@ def alias(call: Call[Nothing, Nothing]) -> ModelVersion:
 def set_alias(call: Call[Nothing, SetAlias]) -> AliasChange:
     """Point an alias at a version, if the promotion gate lets it."""
     wanted = call.body
-    return call.platform.registry.set_alias(
-        call.actor, call.path["model"], call.path["alias"], wanted.version, reason=wanted.reason
+    return promote(
+        call.platform, call.actor, call.path["model"], wanted.version, call.path["alias"], reason=wanted.reason
     )

@@ -11,6 +11,7 @@ from bailiwick.governance.cards.model import ModelCard
 from bailiwick.governance.model import ApprovalRequest
 from bailiwick.governance.statements import Statement
 from bailiwick.monitoring.model import Alarm, MonitorSummary
+from bailiwick.registry.comparison import VersionComparison
 from bailiwick.registry.model import AliasChange, Model, ModelVersion
 from bailiwick.rollout.model import Rollout
 from bailiwick.server.api import (
@@ -25,16 +26,106 @@ from bailiwick.server.api import (
     pipelines,
     rollouts,
     runs,
+    versions,
 )
 from bailiwick.server.api.route import PUBLIC, Route
+from bailiwick.tracking.comparison import RunComparison
 from bailiwick.tracking.model import Run
 
 READ = Permission.READ
 DEPLOY = Permission.ENDPOINTS_DEPLOY
 APPROVE = Permission.MODELS_APPROVE
+WRITE = Permission.MODELS_WRITE
 AUDIT = Permission.JOURNAL_READ
 RUN = Permission.PIPELINES_RUN
 V1 = "/api/v1"
+_VERSION = f"{V1}/models/{{model}}/versions/{{number}}"
+
+_OF_VERSIONS: tuple[Route, ...] = (
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/pointing",
+        READ,
+        versions.pointing,
+        "What an alias or a stage meant at a time.",
+        versions.Pointings,
+        query=versions.PointingQuery,
+    ),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/stages",
+        READ,
+        versions.stage_history,
+        "Every change of stage of a model's versions.",
+        versions.StageHistory,
+    ),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/compare",
+        READ,
+        versions.compared_versions,
+        "Two versions side by side.",
+        VersionComparison,
+        query=versions.CompareQuery,
+    ),
+    Route(
+        "PUT",
+        f"{_VERSION}/stage",
+        WRITE,
+        versions.set_stage,
+        "Put a version at a stage.",
+        ModelVersion,
+        body=versions.SetStage,
+    ),
+    Route(
+        "POST",
+        f"{V1}/models/{{model}}/aliases/{{alias}}/roll-back",
+        WRITE,
+        versions.roll_back_alias,
+        "Point an alias at the version before.",
+        AliasChange,
+        body=versions.Because,
+    ),
+    Route(
+        "POST",
+        f"{V1}/models/{{model}}/stages/{{stage}}/roll-back",
+        WRITE,
+        versions.roll_back_stage,
+        "Have the version before at a stage again.",
+        ModelVersion,
+        body=versions.Because,
+    ),
+    Route(
+        "POST",
+        f"{_VERSION}/delete",
+        WRITE,
+        versions.delete_version,
+        "Hide a version.",
+        ModelVersion,
+        body=versions.Because,
+    ),
+    Route(
+        "POST", f"{_VERSION}/restore", WRITE, versions.restore_version, "Show a deleted version again.", ModelVersion
+    ),
+    Route(
+        "POST",
+        f"{_VERSION}/purge",
+        APPROVE,
+        versions.purge_version,
+        "Destroy a deleted version's content.",
+        ModelVersion,
+        body=versions.Because,
+    ),
+    Route(
+        "POST",
+        f"{V1}/approvals",
+        WRITE,
+        versions.ask_approval,
+        "Request an approval.",
+        ApprovalRequest,
+        body=versions.AskApproval,
+    ),
+)
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", PUBLIC, health.health, "Is the process alive?", health.Health),
@@ -68,6 +159,24 @@ ROUTES: tuple[Route, ...] = (
         "Every point of one metric.",
         runs.MetricHistory,
         query=runs.MetricQuery,
+    ),
+    Route(
+        "GET",
+        f"{V1}/runs/{{run}}/metric-sample",
+        READ,
+        runs.metric_sample,
+        "One metric, thinned out for a chart.",
+        runs.MetricHistory,
+        query=runs.SampleQuery,
+    ),
+    Route(
+        "GET",
+        f"{V1}/runs/{{run}}/comparison",
+        READ,
+        runs.compare_runs,
+        "A run and others side by side.",
+        RunComparison,
+        query=runs.CompareQuery,
     ),
     Route("GET", f"{V1}/models", READ, models.models, "Models.", models.Models),
     Route("GET", f"{V1}/models/{{model}}", READ, models.model, "One model.", Model),
@@ -179,6 +288,7 @@ ROUTES: tuple[Route, ...] = (
         ApprovalRequest,
         body=approvals.Reject,
     ),
+    *_OF_VERSIONS,
     # Live
     Route("GET", f"{V1}/endpoints", READ, endpoints.endpoints, "Endpoints.", endpoints.Endpoints),
     Route("GET", f"{V1}/endpoints/{{endpoint}}", READ, endpoints.endpoint, "One endpoint.", Endpoint),

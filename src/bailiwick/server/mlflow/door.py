@@ -26,9 +26,6 @@ from bailiwick.server.mlflow.route import MlflowCall, MlflowRoute
 from bailiwick.server.mlflow.routes import ROUTES
 from bailiwick.server.mlflow.table import Match, RouteTable
 
-MAX_MESSAGE_BYTES = 32 << 20
-"""Profiles of datasets may have 16 MiB, and a request may have several."""
-
 THREADS = 16
 
 T = TypeVar("T")
@@ -87,6 +84,8 @@ class MlflowDoor:
 
     def _handled(self, match: Match, request: Request, message: Message) -> Response:
         answer = match.route.handler(self._authorised(match, request, message))
+        if isinstance(answer, Response):
+            return answer
         return Response(answer if isinstance(answer, bytes) else encoded(answer), media_type=JSON)
 
     def _authorised(self, match: Match, request: Request, message: Message) -> MlflowCall[Any]:
@@ -117,24 +116,24 @@ def _kept(value: Any) -> Any:
 async def _message(route: MlflowRoute, request: Request) -> Message:
     if request.method in {"GET", "HEAD"}:
         return read_query(request.query_params.multi_items(), route.message)
-    data = await _body(request)
+    data = await _body(request, route.max_bytes)
     if data and request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise MlflowError(BAD_REQUEST, f"Bad Request. Content-Type must be one of ['{JSON}'].")
     return read_body(data, route.message)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int) -> bytes:
     announced = request.headers.get("content-length", "0")
     parts, size = [], int(announced) if announced.isdigit() and len(announced) < 19 else 0
-    if size <= MAX_MESSAGE_BYTES:
+    if size <= most:
         size = 0
         async for part in request.stream():
             size += len(part)
-            if size > MAX_MESSAGE_BYTES:
+            if size > most:
                 break
             parts.append(part)
-    if size > MAX_MESSAGE_BYTES:
-        raise MlflowError(BAD_REQUEST, f"A request body has at most {MAX_MESSAGE_BYTES} bytes here.", status=413)
+    if size > most:
+        raise MlflowError(BAD_REQUEST, f"A request body has at most {most} bytes here.", status=413)
     return b"".join(parts)
 
 

@@ -15,6 +15,7 @@ from bailiwick.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from bailiwick.server.mlflow.words import in_mlflow_words
 
 INVALID = "INVALID_PARAMETER_VALUE"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
@@ -69,4 +70,4 @@ class MlflowError(Exception):
 def as_mlflow(error: BailiwickError) -> MlflowError:
     """Our error in MLflow's terms, by its nearest listed class."""
     code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
-    return MlflowError(code, str(error))
+    return MlflowError(code, in_mlflow_words(error) or str(error))

@@ -16,6 +16,8 @@ from bailiwick.server.mlflow.message import Message
 M = TypeVar("M", bound=Message)
 
 PREFIXES = ("/api", "/ajax-api")
+MAX_MESSAGE_BYTES = 32 << 20
+"""Profiles of datasets may have 16 MiB, and a request may have several."""
 
 
 class Empty(Message):
@@ -49,7 +51,7 @@ class MlflowRoute:
     `{name:path}` for the rest of the path.
 
     The handler returns what is sent as JSON: a dict, whose None values are left out at every depth, or, where speed
-    counts, a msgspec Struct or the encoded bytes. A `raw` one is async, is given Starlette's request as well, reads
+    counts, a msgspec Struct or the encoded bytes; where the status is not 200, a Response. A `raw` one is async, is given Starlette's request as well, reads
     the body itself and returns a Response.
     """
 
@@ -60,6 +62,7 @@ class MlflowRoute:
     handler: Callable[..., Any]
     version: str = "2.0"
     raw: bool = False
+    max_bytes: int = MAX_MESSAGE_BYTES
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
-from bailiwick.server.mlflow import server_info
+from bailiwick.server.mlflow import (
+    aliases,
+    artifacts,
+    datasets,
+    experiments,
+    graphql,
+    logged_models,
+    metrics,
+    model_artifacts,
+    model_versions,
+    registered_models,
+    runs,
+    server_info,
+    webhooks,
+    workspaces,
+)
 from bailiwick.server.mlflow.route import MlflowRoute
 
-ROUTES: tuple[MlflowRoute, ...] = (*server_info.ROUTES,)
+ROUTES: tuple[MlflowRoute, ...] = (
+    *server_info.ROUTES,
+    *experiments.ROUTES,
+    *runs.ROUTES,
+    *datasets.ROUTES,
+    *metrics.ROUTES,
+    *logged_models.ROUTES,
+    *artifacts.ROUTES,
+    *model_artifacts.ROUTES,
+    *registered_models.ROUTES,
+    *model_versions.ROUTES,
+    *aliases.ROUTES,
+    *graphql.ROUTES,
+    *webhooks.ROUTES,
+    *workspaces.ROUTES,
+)

@@ -33,7 +33,7 @@ def server_info(_call: MlflowCall[Empty]) -> dict[str, Any]:
     """Capability flags; a client asks once a minute at most."""
     return {
         "store_type": "SqlStore",
-        "workspaces_enabled": False,
+        "workspaces_enabled": True,
         "trace_archival_enabled": False,
         "multipart_uploads_enabled": False,
         "multipart_downloads_enabled": False,

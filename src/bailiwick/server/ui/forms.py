@@ -69,6 +69,33 @@ def state(visit: Visit, fields: Mapping[str, str]) -> str:
     return f"{back}?done=stated#field-{said.field}"
 
 
+def try_webhook(visit: Visit, _fields: Mapping[str, str]) -> str:
+    """Send a webhook an example."""
+    answer = visit.platform.webhooks.test(visit.actor, visit.path["webhook"])
+    return f"{links.webhook(visit.path['webhook'])}?done={'taken' if answer.succeeded else 'not-taken'}"
+
+
+def enable_webhook(visit: Visit, _fields: Mapping[str, str]) -> str:
+    """Let a webhook be told again."""
+    return f"{links.webhook(_set_status(visit, 'ACTIVE'))}?done=enabled"
+
+
+def disable_webhook(visit: Visit, _fields: Mapping[str, str]) -> str:
+    """Let a webhook be told nothing."""
+    return f"{links.webhook(_set_status(visit, 'DISABLED'))}?done=disabled"
+
+
+def _set_status(visit: Visit, status: str) -> str:
+    return visit.platform.webhooks.update(visit.actor, visit.path["webhook"], status=status).id
+
+
+def replay_delivery(visit: Visit, _fields: Mapping[str, str]) -> str:
+    """Send one delivery again."""
+    again = visit.platform.webhooks.replay_delivery(visit.actor, visit.path["delivery"])
+    return f"{links.delivery(again.webhook_id, again.id)}?done=sent-again"
+
+
+MANAGE_WEBHOOKS = Permission.WEBHOOKS_MANAGE
 FORMS = (
     Form("/approvals/{request}/approve", Permission.MODELS_APPROVE, approve),
     Form("/approvals/{request}/reject", Permission.MODELS_APPROVE, reject),
@@ -77,4 +104,8 @@ FORMS = (
     Form("/rollouts/{rollout}/abort", Permission.ENDPOINTS_DEPLOY, abort),
     Form("/pipelines/{run}/cancel", Permission.PIPELINES_RUN, cancel),
     Form("/pipelines/{run}/resume", Permission.PIPELINES_RUN, resume),
+    Form("/webhooks/{webhook}/test", MANAGE_WEBHOOKS, try_webhook),
+    Form("/webhooks/{webhook}/enable", MANAGE_WEBHOOKS, enable_webhook),
+    Form("/webhooks/{webhook}/disable", MANAGE_WEBHOOKS, disable_webhook),
+    Form("/webhooks/{webhook}/{delivery}/replay", MANAGE_WEBHOOKS, replay_delivery),
 )

@@ -80,6 +80,16 @@ def entry(entry_id: str) -> str:
     return _at("journal", entry_id)
 
 
+def webhook(webhook_id: str) -> str:
+    """The page of a webhook."""
+    return _at("webhooks", webhook_id)
+
+
+def delivery(webhook_id: str, delivery_id: str) -> str:
+    """The page of one delivery to a webhook."""
+    return _at("webhooks", webhook_id, delivery_id)
+
+
 def about(resource: str) -> str:
     """The journal of one resource."""
     return f"/journal?resource={quote(resource, safe='')}"
@@ -110,6 +120,7 @@ _PAGES: dict[str, Callable[[str], str]] = {
     "run": run,
     "snapshot": snapshot,
     "approval": approval,
+    "webhook": webhook,
 }
 
 

@@ -30,6 +30,7 @@ from bailiwick.server.ui.views import (
     pipelines,
     rollouts,
     runs,
+    webhooks,
 )
 
 PAGES = (
@@ -51,6 +52,15 @@ PAGES = (
     Page("/runs/{run}", "run.html", runs.run, "/runs", refresh=10),
     Page("/data", "snapshots.html", data.listing, "/data"),
     Page("/data/{snapshot}", "snapshot.html", data.snapshot, "/data"),
+    Page("/webhooks", "webhooks.html", webhooks.listing, "/webhooks", permission=Permission.WEBHOOKS_MANAGE),
+    Page("/webhooks/{webhook}", "webhook.html", webhooks.webhook, "/webhooks", Permission.WEBHOOKS_MANAGE, refresh=5),
+    Page(
+        "/webhooks/{webhook}/{delivery}",
+        "delivery.html",
+        webhooks.delivery,
+        "/webhooks",
+        permission=Permission.WEBHOOKS_MANAGE,
+    ),
     Page("/journal", "journal.html", journal.listing, "/journal", permission=Permission.JOURNAL_READ),
     Page("/journal/{entry}", "entry.html", journal.entry, "/journal", permission=Permission.JOURNAL_READ),
 )
@@ -65,6 +75,11 @@ NOTICES = {
     "withdrawn": "Withdrawn.",
     "resumed": "The run goes on where it stopped.",
     "signed-in": "Signed in.",
+    "taken": "The receiver took the example.",
+    "not-taken": "The receiver did not take the example; `bailiwick webhooks test` says what it answered.",
+    "enabled": "Enabled: it is told of what happens from now on.",
+    "disabled": "Disabled: it is told of nothing until it is enabled.",
+    "sent-again": "It is sent again.",
 }
 
 Answer = Callable[[Request], Awaitable[Response]]

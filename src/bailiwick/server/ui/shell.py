@@ -44,7 +44,13 @@ NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
     ),
     ("Models", (NavItem("/models", "Models"), NavItem("/approvals", "Approvals", "approvals"))),
     ("Work", (NavItem("/pipelines", "Pipelines"), NavItem("/runs", "Training runs"), NavItem("/data", "Data"))),
-    ("Record", (NavItem("/journal", "Journal", permission="journal.read"),)),
+    (
+        "Record",
+        (
+            NavItem("/journal", "Journal", permission="journal.read"),
+            NavItem("/webhooks", "Webhooks", permission="webhooks.manage"),
+        ),
+    ),
 )
 
 

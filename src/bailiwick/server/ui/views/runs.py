@@ -50,7 +50,7 @@ def run(visit: Visit) -> Context:
     found = tracking.run(workspace, visit.path["run"])
     curves = []
     for key in sorted(found.metrics, key=_rank)[:CURVES]:
-        points = tracking.metric_history(workspace, found.id, key)
+        points = tracking.metric_samples(workspace, [found.id], key)[found.id]
         if len(points) > 1:
             curves.append((key, _curve(key, points), _by_step(points)))
     children = tracking.children(workspace, found.id)
