@@ -67,6 +67,13 @@ def test_the_home_is_found_wherever_the_option_stands(command: Command, template
     assert first.out == last.out
 
 
+def test_a_workspace_that_is_none_is_said_with_how_to_make_it(command: Command, template: Populated) -> None:
+    shown = command("--home", template.home, "--workspace", "team-x", "models", "list")
+    assert shown.code == 3
+    assert "Workspace 'team-x' does not exist. There are: default, elsewhere." in shown.err
+    assert "bailiwick --workspace default workspaces create team-x" in shown.err
+
+
 def test_another_workspace_is_empty(command: Command, template: Populated) -> None:
     shown = command("--home", template.home, "--workspace", "elsewhere", "models", "list")
     assert (shown.code, shown.out) == (0, "No models yet: `bailiwick run` registers the first.\n")

@@ -212,3 +212,62 @@ def test_a_run_is_cancelled(command: Command, populated: Populated) -> None:
     assert said.startswith(f"Run {waiting[-8:]} is cancelled.")
     again = command("--home", populated.home, "cancel", waiting)
     assert (again.code, "CANCELLED" in again.err) == (1, True)
+
+
+def test_a_refused_stage_is_requested_approved_and_rolled_back(command: Command, populated: Populated) -> None:
+    home = populated.home
+    at = ("--home", home)
+    refused = command(*at, "models", "stage", "flights", 3, "Production")
+    assert refused.code == 4
+    assert "flights version 3 may not become 'production'" in refused.err
+    assert f"approve request {populated.ids['approval']} at http" in refused.err
+    _approved(command, populated)
+    assert _said(command(*at, "models", "stage", "flights", 3, "production")) == "flights version 3 is at Production.\n"
+    then = command(*at, "models", "history", "flights", "Production", "--json").json
+    assert [(each["kind"], each["number"]) for each in then] == [("stage", 3)]
+    back = command(*at, "models", "rollback", "flights", "--stage", "production", "--reason", "worse")
+    assert back.code == 1
+    assert "no earlier version" in back.err
+
+
+def test_asking_again_returns_the_request_that_waits(command: Command, populated: Populated) -> None:
+    said = _said(command("--home", populated.home, "models", "request", "flights", 3))
+    assert said == f"Request {populated.ids['approval']} for production needs 1 to approve it.\n"
+
+
+def test_a_version_leaves_as_a_file_and_arrives_elsewhere(
+    command: Command, populated: Populated, tmp_path: Path
+) -> None:
+    told = command("--home", populated.home, "models", "export", "flights", 1, "--json").json
+    assert told["file"] == "flights-1.zip"
+    assert [each["path"] for each in told["members"]] == ["package.onnx", "card.json", "journal_proof.json"]
+    other = tmp_path / "other"
+    made = command("--home", other, "models", "import", "flights-1.zip", "--as", "delays", "--json").json
+    assert (made["model"], made["number"], made["metrics"]["roc_auc"]) == ("delays", 1, 0.71)
+    again = _said(command("--home", other, "models", "import", "flights-1.zip", "--as", "delays"))
+    assert again == "delays version 1 is registered.\n"
+    (tmp_path / "bad.zip").write_bytes(b"no archive")
+    bad = command("--home", other, "models", "import", "bad.zip")
+    assert (bad.code, "is no exported version" in bad.err) == (2, True)
+
+
+def test_deleting_restoring_and_purging(command: Command, populated: Populated) -> None:
+    at = ("--home", populated.home)
+    assert command(*at, "models", "purge", "flights", 3, "--reason", "x").code == 1
+    assert _said(command(*at, "models", "delete", "flights", 3)) == "flights version 3 is deleted.\n"
+    assert _said(command(*at, "models", "restore", "flights", 3)) == "flights version 3 is back.\n"
+    _said(command(*at, "models", "delete", "flights", 3, "--reason", "mistake"))
+    purged = _said(command(*at, "models", "purge", "flights", 3, "--reason", "erased"))
+    assert purged == "flights version 3 is purged; its number and origin are kept.\n"
+    served = command(*at, "models", "delete", "flights", 1)
+    assert served.code == 0
+    kept = command(*at, "models", "purge", "flights", 1, "--reason", "erased")
+    assert (kept.code, "in use by endpoint" in kept.err) == (1, True)
+    assert _said(command(*at, "models", "delete", "flights")) == "flights and 1 versions are deleted.\n"
+    assert _said(command(*at, "models", "restore", "flights")) == "flights is back with 1 versions.\n"
+    assert command(*at, "audit", "verify").code == 0
+
+
+def test_a_time_that_is_none_is_refused(command: Command, populated: Populated) -> None:
+    ended = command("--home", populated.home, "models", "history", "flights", "--at", "yesterday")
+    assert (ended.code, "is no time" in ended.err) == (2, True)

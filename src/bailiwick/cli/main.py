@@ -12,7 +12,22 @@ from typing import Annotated
 import typer
 
 from bailiwick._version import __version__
-from bailiwick.cli import audit, data, demo, endpoints, models, monitor, pipelines, processes, rollout, users
+from bailiwick.cli import (
+    audit,
+    data,
+    demo,
+    endpoints,
+    imports,
+    monitor,
+    pipelines,
+    processes,
+    rollout,
+    tracking,
+    users,
+    versions,
+    webhooks,
+    workspaces,
+)
 from bailiwick.cli.output import close_quietly, say
 from bailiwick.core.errors import BailiwickError, Unavailable
 
@@ -32,12 +47,16 @@ for module in (processes, pipelines, demo):
     module.add_to(app)
 for name, group in (
     ("data", data.app),
-    ("models", models.app),
+    ("tracking", tracking.app),
+    ("models", versions.app),
     ("endpoints", endpoints.app),
     ("rollout", rollout.app),
     ("monitor", monitor.app),
     ("audit", audit.app),
     ("users", users.app),
+    ("webhooks", webhooks.app),
+    ("workspaces", workspaces.app),
+    ("import", imports.app),
 ):
     app.add_typer(group, name=name)
 

@@ -200,8 +200,10 @@ def promote(
     json: JsonOption = False,
 ) -> None:
     """Point an alias to a version, if the policy on it allows."""
+    from bailiwick.lifecycle.promotion import promote as promote_version
+
     with open_session() as (platform, actor):
-        change = platform.registry.set_alias(actor, model, alias, version, reason=reason)
+        change = promote_version(platform, actor, model, version, alias, reason=reason)
     answer(f"{model} {alias} is version {change.number}.", change, as_json=json)
 
 
@@ -210,10 +212,15 @@ def rollback(
     model: ModelArgument,
     reason: ReasonOption,
     alias: Annotated[str, typer.Option(help="Alias to move back.")] = "production",
+    stage: Annotated[str, typer.Option(help="Stage to move back, instead of an alias.")] = "",
     json: JsonOption = False,
 ) -> None:
-    """Point an alias to the version it named before."""
+    """Point an alias to the version it named before, or put that version at a stage again."""
     with open_session() as (platform, actor):
+        if stage:
+            back = platform.registry.rollback_stage(actor, model, stage, reason)
+            answer(f"{model} version {back.number} is at {back.stage} again.", back, as_json=json)
+            return
         change = platform.registry.rollback_alias(actor, model, alias, reason=reason)
     answer(f"{model} {alias} is version {change.number} again.", change, as_json=json)
 
@@ -256,6 +263,9 @@ def _version_fields(version: ModelVersion) -> dict[str, object]:
         "why": version.description,
         "digest": version.digest,
         "size": f"{version.size_bytes:,} bytes",
+        "stage": "" if version.stage == "None" else version.stage,
+        "source": version.source,
+        "tags": ", ".join(f"{key}={value}" for key, value in version.tags.items()),
         "run": version.run_id,
         "snapshot": version.snapshot,
         "code": version.code_version,

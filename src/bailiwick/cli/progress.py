@@ -1,8 +1,9 @@
-"""Progress of a pipeline run: a bar on a terminal, one line a step elsewhere."""
+"""Progress of what takes long: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +12,8 @@ from bailiwick.cli.output import say, words
 
 if TYPE_CHECKING:
     from bailiwick.pipelines.model import PipelineStep, StepStatus
+
+SAID_EVERY_SECONDS = 10.0
 
 
 class StepProgress:
@@ -62,3 +65,48 @@ class StepProgress:
             self._tasks[step.name] = self._bar.add_task(step.name, total=1.0, note="")
         done = 1.0 if step.status.is_done else step.progress
         self._bar.update(self._tasks[step.name], completed=done, note=(note or words(step.status))[:40])
+
+
+class CountProgress:
+    """Things of several kinds as they are counted: bars on a terminal, elsewhere a line a kind and then every ten seconds."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._said = 0.0
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (
+                TextColumn("{task.description:<18}", markup=False),
+                BarColumn(bar_width=20),
+                TextColumn("{task.completed:,.0f}", markup=False),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, kind: str, done: int, total: int, note: str) -> None:
+        """So many of a kind are done, of `total` where that is known (else 0); `note` is what it is at."""
+        if self._quiet:
+            return
+        word = layout.plain(note).replace("\n", " ")[:60]
+        if self._bar is not None:
+            if kind not in self._tasks:
+                self._tasks[kind] = self._bar.add_task(kind, total=None, note="")
+            self._bar.update(self._tasks[kind], completed=done, total=total or None, note=word)
+        elif kind not in self._tasks or time.monotonic() - self._said > SAID_EVERY_SECONDS:
+            self._tasks[kind], self._said = kind, time.monotonic()
+            say(f"{kind:<18} {done:,}{f' of {total:,}' if total else ''} {word}".rstrip(), err=True)

@@ -39,10 +39,10 @@ def open_session(*, needs: Permission = Permission.READ, create: bool = False) -
 
 
 def acting(platform: Platform, settings: Settings) -> Actor:
-    """Who a command acts as. Whoever may read the home folder is its administrator; a token narrows that."""
+    """Who a command acts as. Raises NotFound for a workspace that is none. Whoever may read the home folder is its administrator; a token narrows that."""
     if settings.token:
         return platform.identities.authenticate(settings.token, settings.workspace)
-    return platform.identities.local_admin(settings.workspace)
+    return platform.identities.local_admin(platform.workspaces.require(settings.workspace))
 
 
 def _require_home(settings: Settings) -> None:

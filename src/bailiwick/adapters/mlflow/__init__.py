@@ -1,0 +1,1 @@
+"""Other people's MLflow servers, read over their REST API."""
