@@ -33,6 +33,7 @@ def compile_lock(name: str, *arguments: str) -> None:
 if __name__ == "__main__":
     compile_lock("demo", *RUNTIME)
     compile_lock("dev", *RUNTIME, "--group=dev", "--constraint=requirements/demo.lock")
+    compile_lock("s3", "requirements/s3.in")
     compile_lock("pip", "requirements/pip.in")
     compile_lock("mlflow2", "requirements/mlflow2.in")
     compile_lock("mlflow3", "requirements/mlflow3.in")

@@ -189,10 +189,10 @@ def _traffic(platform: Platform, name: str, day: int, *, wrong: float, rows: int
     }
     table = pa.table(columns, schema=prediction_schema())
     scores = pa.array(np.where(decided, 0.8, 0.2), pa.float32())
-    platform.log.append_predictions(name, table.append_column("out_probability", scores))
+    platform.logs.of("default").append_predictions(name, table.append_column("out_probability", scores))
     outcome = np.where(rng.random(rows) < wrong, ~decided, decided).astype(float)
     known = {"prediction_id": ids, "outcome": outcome, "time": time, "received": time}
-    platform.log.append_outcomes(name, pa.table(known, schema=outcome_schema()))
+    platform.logs.of("default").append_outcomes(name, pa.table(known, schema=outcome_schema()))
 
 
 def _run(platform: Platform) -> None:

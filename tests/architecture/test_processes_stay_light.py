@@ -16,7 +16,7 @@ MODELS = {"onnx", "onnxruntime"}
 RECORDS = {"alembic", "pydantic", "sqlalchemy", "starlette", "uvicorn"}
 
 FORBIDDEN = {
-    "control": TRAINING | COMPUTING | MODELS | {"numpy"},
+    "control": TRAINING | COMPUTING | MODELS | {"graphql", "numpy"},
     "work": TRAINING | COMPUTING | MODELS | {"starlette", "uvicorn"},
     "serve": TRAINING | COMPUTING | RECORDS,
 }

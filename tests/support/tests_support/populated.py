@@ -24,6 +24,7 @@ from bailiwick.store.journal.sequencer import Sequencer
 from bailiwick.store.journal.signer import Signer
 from bailiwick.testing.clock import FakeClock
 from bailiwick.tracking.model import MetricPoint, RunInput
+from bailiwick.webhooks.model import Answer
 
 DAY = 86_400_000
 FIRST_DAY = 1_357_084_800_000 + 364 * DAY  # 2014-01-01
@@ -46,6 +47,11 @@ class Story:
 
     def tell(self) -> Story:
         """Everything in order; about two seconds."""
+        hook = self.platform.webhooks.create(
+            ADMIN, "chat", url="https://chat.example.com/in", events=["workspace.*"], format="cloudevents"
+        )
+        self.ids["webhook"] = hook.id
+        self.platform.workspaces.create(ADMIN, "elsewhere", description="Nothing is here.")
         self._train_and_release()
         for day in range(24):
             self._serve("late", day, worse=0.0 if day < 19 else 0.14, shift=0.0 if day < 19 else 1.6)
@@ -164,10 +170,10 @@ class Story:
         for column in inputs.column_names:
             table = table.append_column(f"in_{column}", inputs[column])
         table = table.append_column("out_probability", pa.array(probability, pa.float32()))
-        self.platform.log.append_predictions(name, table)
+        self.platform.logs.of("default").append_predictions(name, table)
         outcome = np.where(misses, ~decided, decided).astype(float)
         known = {"prediction_id": ids, "outcome": outcome, "time": time, "received": time}
-        self.platform.log.append_outcomes(name, pa.table(known, schema=outcome_schema()))
+        self.platform.logs.of("default").append_outcomes(name, pa.table(known, schema=outcome_schema()))
         self.sent += rows
 
     def _judge(self) -> None:
@@ -252,6 +258,11 @@ class Story:
         platform = self.platform
         signer = Signer.in_folder(platform.keys_folder)
         Sequencer(platform.database, platform.journal_folder, signer, clock=self.clock).integrate()
+        platform.outbox.collect()
+        waiting = platform.outbox.head(self.ids["webhook"])
+        assert waiting is not None
+        platform.outbox.finish(waiting, Answer(404, "Nobody is here."))
+        self.ids["delivery"] = platform.webhooks.deliveries("default", self.ids["webhook"])[0].id
         self.clock.advance(120_000)
 
 
