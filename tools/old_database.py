@@ -36,7 +36,11 @@ from bailiwick.store.journal.sequencer import Sequencer
 from bailiwick.store.journal.signer import Signer
 from bailiwick.store.migrate import newest_revision
 from bailiwick.testing.clock import FakeClock
+from bailiwick.tracking.imports.model import Kind, Mark
+from bailiwick.tracking.lineage.model import Dataset, DatasetInput, ModelOutput
+from bailiwick.tracking.logged_models.model import ModelMetric
 from bailiwick.tracking.model import MetricPoint, RunInput
+from bailiwick.webhooks.model import Answer
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "tests" / "assets" / "old_databases"
@@ -80,14 +84,23 @@ def _make(home: Path) -> Mapping[str, int]:
     clock = FakeClock(FIRST_DAY - DAY)
     platform = open_platform(Settings(home=home), clock)
     _people_and_project(platform)
+    platform.webhooks.create(
+        ADA,
+        "chat",
+        url="https://93.184.215.14/hook",
+        events=["model_version.created"],
+        secret="-",  # noqa: S106
+    )
     first = _version(platform, clock, "first")
     _approve(platform, first)
     _serve(platform, clock, first)
     _roll_out(platform, clock, _version(platform, clock, "second"))
     _run(platform)
+    _as_an_mlflow_client(platform, clock)
     platform.duties.hold("work", "an old worker", lease_ms=1)
     signer = Signer.in_folder(platform.keys_folder)
     Sequencer(platform.database, platform.journal_folder, signer, clock=clock).integrate()
+    _deliver(platform)
     platform.close()
     _fold_log(home / "bailiwick.db")
     return count_rows(home / "bailiwick.db")
@@ -204,6 +217,39 @@ def _run(platform: Platform) -> None:
     Engine(platform.records, {pipeline.name: pipeline}).execute(ADA, run.id)
     platform.triggers.fire(ADA, "retrain:flights", "an alarm", pipeline, {"project": "flights"})
     platform.triggers.schedule(ADA, "nightly", cron="0 3 * * *", pipeline=pipeline.name, params={"project": "flights"})
+
+
+def _as_an_mlflow_client(platform: Platform, clock: FakeClock) -> None:
+    """What a notebook leaves: a run with a dataset and a logged model, artifacts, a version of its own with a stage."""
+    tracking, registry = platform.tracking, platform.registry
+    experiment = tracking.create_experiment(ADA, "notebook")
+    run = tracking.create_run(ADA, experiment.id, name="by hand", tags={"mlflow.user": "ada"})
+    read = Dataset("late", "4f0c2a9b", "local", '{"uri": "late.parquet"}', schema='{"columns": 2}')
+    platform.run_lineage.log_inputs(ADA, run.id, datasets=[DatasetInput(read, {"mlflow.data.context": "training"})])
+    model = platform.logged_models.create(
+        ADA, experiment.id, name="trees", source_run=run.id, params={"depth": "3"}, tags={"kind": "forest"}
+    )
+    platform.run_lineage.log_outputs(ADA, run.id, [ModelOutput(model.id)])
+    measured = ModelMetric(model.id, run.id, "auc", 0.7, clock.now, dataset_name="late", dataset_digest="4f0c2a9b")
+    point = MetricPoint("auc", 0.7, clock.now, 0)
+    tracking.log(ADA, run.id, metrics=[point], of_models=[measured])
+    platform.artifacts.put(
+        ADA, platform.artifacts.locate("default", model.artifact_location, "MLmodel"), [b"flavors: {}"]
+    )
+    platform.logged_models.finalize(ADA, model.id, "READY")
+    registry.create_model(ADA, "by-hand", tags={"team": "ops"})
+    made = registry.create_version(
+        ADA, "by-hand", source=f"models:/{model.id}", model_id=model.id, tags={"checked": "yes"}
+    )
+    registry.set_stage(ADA, "by-hand", made.number, "Staging", reason="to look at")
+    platform.statements.state(ADA, "by-hand", made.number, "intended_use", "Shows what an old database held.")
+    platform.imports.mark(ADA, "http://mlflow.example", Kind.EXPERIMENT, [Mark("7", experiment.id)])
+
+
+def _deliver(platform: Platform) -> None:
+    """One delivery that went out; the others still wait."""
+    platform.outbox.collect()
+    platform.outbox.finish(platform.outbox.heads()[0], Answer(204, duration_ms=12))
 
 
 def _fold_log(path: Path) -> None:
