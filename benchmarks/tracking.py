@@ -196,7 +196,10 @@ def measure_http(port: int, seconds: float) -> tuple[Timings, Timings, dict[str,
 
 
 def _batch(run: str, size: int, step: int) -> dict[str, Any]:
-    metrics = [{"key": f"m{n % 20}", "value": n / size, "timestamp": _now() + n, "step": step} for n in range(size)]
+    now = _now()
+    metrics = [
+        {"key": f"m{n % 20}", "value": n / size, "timestamp": now, "step": step * size + n // 20} for n in range(size)
+    ]
     params = [{"key": "p1", "value": "v"}] if size < BATCH else []  # a batch has at most 1,000 of all together
     return {"run_id": run, "metrics": metrics, "params": params, "tags": []}
 
@@ -296,7 +299,8 @@ def act_as_client(experiment: str, seconds: float) -> None:
     run = client.create_run(experiment).info.run_id
 
     def batch(step: int) -> list[Any]:
-        return [Metric(f"m{n % 20}", n / BATCH, _now() + n, step) for n in range(BATCH)]
+        now = _now()
+        return [Metric(f"m{n % 20}", n / BATCH, now, step * BATCH + n // 20) for n in range(BATCH)]
 
     share = seconds / 4
     found = {

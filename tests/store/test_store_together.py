@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -102,3 +103,31 @@ def test_a_caller_alone_is_written_at_once() -> None:
     with pytest.raises(Conflict):
         together.submit(3)
     assert disk.batches == [[2], [3]]
+
+
+def test_callers_who_do_not_wait_are_told_when_it_is_done() -> None:
+    disk = Disk()
+    together = Together(disk.write)
+    with ThreadPoolExecutor(1) as executor:
+        first = together.begin(0, executor)
+        assert disk.entered.wait(10)
+        others = [together.begin(item, executor) for item in (2, 3, 4)]
+        assert not any(each.done() for each in (first, *others))
+        assert not others[0].cancel()  # what was said is not taken back
+        disk.go.set()
+        assert [type(each.exception(10)) for each in others] == [type(None), Conflict, type(None)]
+        assert first.result(10) is None
+    assert disk.batches == [[0], [2, 3, 4]]
+
+
+def test_those_who_wait_and_those_who_do_not_are_written_in_their_order() -> None:
+    disk = Disk()
+    disk.go.set()
+    together = Together(disk.write)
+    with ThreadPoolExecutor(1) as executor:
+        begun = [together.begin(item, executor) for item in range(0, 40, 2)]
+        together.submit(40)
+        for each in begun:
+            assert each.result(10) is None
+        assert together.begin(42, executor).result(10) is None
+    assert [item for batch in disk.batches for item in batch] == list(range(0, 44, 2))

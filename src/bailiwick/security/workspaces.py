@@ -52,13 +52,17 @@ class WorkspaceService:
 
         That one exists is remembered for two seconds: it is asked with every request.
         """
-        if name == DEFAULT or self._known.get(name, 0.0) > time.monotonic():
+        if self.remembers(name):
             return name
         with self._records.read() as connection:
             if _find(connection, name) is None:
                 raise _missing(connection, name)
         self._known[name] = time.monotonic() + KNOWN_SECONDS
         return name
+
+    def remembers(self, name: str) -> bool:
+        """Whether `require` knows that one without looking."""
+        return name == DEFAULT or self._known.get(name, 0.0) > time.monotonic()
 
     def create(self, actor: Actor, name: str, *, description: str = "", artifact_root: str = "") -> Workspace:
         """Raises AlreadyExists, InvalidInput for a name that cannot be one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from typing import Generic, TypeVar
 
 from bailiwick.core.errors import BailiwickError, Unavailable
@@ -19,16 +20,17 @@ Outcome = BailiwickError | None
 
 
 class _Waiting(Generic[T]):
-    """One caller: what it wants written, and, once `settled`, why that was not done (None: it was)."""
+    """One caller: what it wants written, and what tells it that this was done, or why not."""
 
     def __init__(self, item: T) -> None:
         self.item = item
-        self.settled = False
-        self.error: BaseException | None = None
+        self.future: Future[None] = Future()
 
     def settle(self, error: BaseException | None) -> None:
-        self.error = error
-        self.settled = True
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
 
 
 class Together(Generic[T]):
@@ -43,6 +45,7 @@ class Together(Generic[T]):
         self._queue: list[_Waiting[T]] = []
         self._queueing = threading.Lock()
         self._writing = threading.Lock()
+        self._draining = False
 
     def submit(self, item: T) -> None:
         """Return when the item is durable. Raises what it was refused for."""
@@ -50,14 +53,35 @@ class Together(Generic[T]):
         with self._queueing:
             self._queue.append(mine)
         with self._writing:
-            while not mine.settled:
+            while not mine.future.done():
                 self._write_next()
-        if mine.error is not None:
-            raise mine.error
+        mine.future.result()
+
+    def begin(self, item: T, executor: Executor) -> Future[None]:
+        """Return at once; the future is done when the item is durable. One thread writes for all who came this way."""
+        mine = _Waiting(item)
+        mine.future.set_running_or_notify_cancel()  # who stops waiting does not take back what it said
+        with self._queueing:
+            self._queue.append(mine)
+            starts, self._draining = not self._draining, True
+        if starts:
+            executor.submit(self._drain)
+        return mine.future
+
+    def _drain(self) -> None:
+        while True:
+            with self._writing:
+                self._write_next()
+            with self._queueing:
+                if not self._queue:
+                    self._draining = False
+                    return
 
     def _write_next(self) -> None:
         with self._queueing:
             taken, self._queue = self._queue[:MAX_TOGETHER], self._queue[MAX_TOGETHER:]
+        if not taken:
+            return
         try:
             outcomes = self._write([waiting.item for waiting in taken])
         except Unavailable as error:

@@ -7,16 +7,15 @@ compiled once per database and run with plain tuples: a thousand points cost a f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Table, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from bailiwick.core.errors import BailiwickError
+from bailiwick.store.prepared import Prepared, among
 from bailiwick.tracking.errors import ParamChanged, RunDeleted, RunNotFound
 from bailiwick.tracking.metrics import latest_of, normal
 from bailiwick.tracking.model import PARENT_TAG, RUN_NAME_TAG, Lifecycle, MetricPoint
@@ -26,26 +25,26 @@ IDS_PER_QUERY = 500
 """Most values that one IN list is given."""
 
 _POINT = ("workspace", "run_id", "key", "time", "step", "value", "is_nan")
-_LATEST = (*_POINT, "experiment_id")
+_LATEST_POINT = (*_POINT, "experiment_id")
 _TEXT = ("workspace", "run_id", "key", "value", "experiment_id", "head")
-_psycopg: Any = PGDialect_psycopg
 _MIRRORED = {RUN_NAME_TAG: "name", PARENT_TAG: "parent"}
 
-_LOCK = (  # made once: making a statement takes longer than running it
-    select(runs.c.id, runs.c.workspace, runs.c.lifecycle, runs.c.experiment_id)
-    .where(runs.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(runs.c.id)
-    .with_for_update(key_share=True)
+_LOCK = Prepared(
+    lambda dialect: (
+        select(runs.c.id, runs.c.workspace, runs.c.lifecycle, runs.c.experiment_id)
+        .where(among(dialect, runs.c.id, "ids"))
+        .order_by(runs.c.id)
+        .with_for_update(key_share=True)
+    )
+)
+_KNOWN_PARAMS = Prepared(
+    lambda dialect: select(run_params.c.run_id, run_params.c.key, run_params.c.value).where(
+        among(dialect, run_params.c.run_id, "ids"), among(dialect, run_params.c.key, "keys")
+    )
 )
 
-_LOCKED = (
-    select(runs.c.id, runs.c.workspace, runs.c.lifecycle, runs.c.experiment_id)
-    .where(runs.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(runs.c.id)
-    .with_for_update(key_share=True)
-)
-
-Locked = Mapping[str, Row[*tuple[Any, ...]]]
+Locked = Mapping[str, Any]
+"""What is needed of locked runs, by id: `workspace`, `lifecycle` and `experiment_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +57,14 @@ class Batch:
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self.metrics or self.params or self.tags)
+
 
 def lock_runs(connection: Connection, ids: Iterable[str]) -> Locked:
     """Rows by run id, held until the transaction ends; in order of id, so that no two writers wait for each other."""
-    found: dict[str, Row[*tuple[Any, ...]]] = {}
-    for chunk in _chunks(sorted(set(ids))):
-        found |= {row.id: row for row in connection.execute(_LOCK, {"ids": chunk})}
-    return found
+    return {row.id: row for row in _LOCK.named(connection, {"ids": sorted(set(ids))})}
 
 
 def refusals(connection: Connection, batches: Sequence[Batch], locked: Locked) -> list[BailiwickError | None]:
@@ -96,10 +96,15 @@ def write_batches(connection: Connection, batches: Sequence[Batch], experiment_o
         kept = [normal(point) for point in batch.metrics]
         history += [_point_row(batch, point) for point in kept]
         latest += [(*_point_row(batch, point), experiment_id) for point in latest_of(kept).values()]
-    _insert(connection, "params", params)
-    _insert(connection, "tags", list(tags.values()))
-    _insert(connection, "history", history)
-    _insert(connection, "latest", sorted(latest, key=lambda row: (row[1], row[2])))
+    # In the order of their keys, rows fill a page of the database before the next is touched.
+    for statement, rows in (
+        (_PARAMS, params),
+        (_TAGS, list(tags.values())),
+        (_HISTORY, sorted(history)),
+        (_LATEST, sorted(latest)),
+    ):
+        if rows:
+            statement.run_rows(connection, rows)
 
 
 def mirror_tags(connection: Connection, batches: Sequence[Batch]) -> None:
@@ -130,16 +135,12 @@ def _changed(batch: Batch, known: Mapping[tuple[str, str], str]) -> BailiwickErr
 
 
 def _known_params(connection: Connection, batches: Sequence[Batch]) -> dict[tuple[str, str], str]:
-    known: dict[tuple[str, str], str] = {}
-    columns = run_params.c
-    wanted = sorted({batch.run_id for batch in batches if batch.params})
-    keys = sorted({key for batch in batches for key in batch.params})
-    for chunk in _chunks(wanted):
-        query = select(columns.run_id, columns.key, columns.value).where(columns.run_id.in_(chunk))
-        if len(keys) <= IDS_PER_QUERY:
-            query = query.where(columns.key.in_(keys))
-        known |= {(run_id, key): value for run_id, key, value in connection.execute(query)}
-    return known
+    keys = list({key for batch in batches for key in batch.params})
+    if not keys:
+        return {}
+    ids = list({batch.run_id for batch in batches if batch.params})
+    found = _KNOWN_PARAMS.rows(connection, {"ids": ids, "keys": keys})
+    return {(run_id, key): value for run_id, key, value in found}
 
 
 def _text_row(batch: Batch, experiment_id: str, key: str, value: str) -> tuple[object, ...]:
@@ -150,38 +151,6 @@ def _point_row(batch: Batch, point: MetricPoint) -> tuple[object, ...]:
     is_nan = math.isnan(point.value)
     value = 0.0 if is_nan else point.value
     return batch.workspace, batch.run_id, point.key, point.time, point.step, value, int(is_nan)
-
-
-def _chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (values[start : start + IDS_PER_QUERY] for start in range(0, len(values), IDS_PER_QUERY))
-
-
-def _insert(connection: Connection, what: str, rows: list[tuple[object, ...]]) -> None:
-    if rows:
-        connection.exec_driver_sql(_compiled(connection.dialect.name)[what], rows)
-
-
-@cache
-def _compiled(database: str) -> dict[str, str]:
-    """SQL text with a place for each value of a row, by what is written."""
-    dialect = sqlite.dialect() if database == "sqlite" else _psycopg(paramstyle="format")
-    insert = sqlite.insert if database == "sqlite" else postgresql.insert
-    statements = {
-        "params": (insert(run_params).on_conflict_do_nothing(), _TEXT),
-        "tags": (_replace(insert(run_tags)), _TEXT),
-        "history": (insert(run_metrics).on_conflict_do_nothing(), _POINT),
-        "latest": (_raise_latest(insert(run_latest_metrics)), _LATEST),
-    }
-    made = {}
-    for what, (statement, columns) in statements.items():
-        compiled = statement.compile(dialect=dialect, column_keys=columns)
-        assert compiled.positiontup == _in_table_order(statement.table, columns)
-        made[what] = str(compiled)
-    return made
-
-
-def _in_table_order(table: Table, columns: Sequence[str]) -> list[str]:
-    return [column.name for column in table.columns if column.name in columns]
 
 
 def _replace(statement: Any) -> Any:
@@ -199,3 +168,14 @@ def _raise_latest(statement: Any) -> Any:
         set_={"time": new.time, "step": new.step, "value": new.value, "is_nan": new.is_nan},
         where=tuple_(new.step, new.time, new.value, -new.is_nan) > tuple_(old.step, old.time, old.value, -old.is_nan),
     )
+
+
+def _into(table: Table, finish: Callable[[Any], Any]) -> Callable[[str], Any]:
+    """An INSERT that says what happens on conflict, which SQLAlchemy spells once a dialect."""
+    return lambda dialect: finish(sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table))
+
+
+_PARAMS = Prepared(_into(run_params, lambda made: made.on_conflict_do_nothing()), _TEXT)
+_TAGS = Prepared(_into(run_tags, _replace), _TEXT)
+_HISTORY = Prepared(_into(run_metrics, lambda made: made.on_conflict_do_nothing()), _POINT)
+_LATEST = Prepared(_into(run_latest_metrics, _raise_latest), _LATEST_POINT)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bailiwick.core.errors import AlreadyExists
 from bailiwick.core.ids import new_id
+from bailiwick.store.prepared import Prepared
 from bailiwick.store.records import Change
 from bailiwick.tracking.batches import IDS_PER_QUERY
 from bailiwick.tracking.errors import ExperimentDeleted, ExperimentNotFound
@@ -131,16 +132,13 @@ def experiment_with(change: Change, experiment_id: str, *, root: str) -> Experim
 
 _HELD = select(experiments).where(experiments.c.workspace == bindparam("workspace"))
 _BY_ID, _BY_NAME = (
-    _HELD.where(column == bindparam("named")).with_for_update(read=True, key_share=True)
+    Prepared(_HELD.where(column == bindparam("named")).with_for_update(read=True, key_share=True))
     for column in (experiments.c.id, experiments.c.name)
 )
 
 
-def _held(change: Change, statement: Select[Any], named: str) -> Row[*tuple[Any, ...]] | None:
-    row: Row[*tuple[Any, ...]] | None = change.execute(
-        statement, {"workspace": change.workspace, "named": named}
-    ).one_or_none()
-    return row
+def _held(change: Change, statement: Prepared, named: str) -> Any | None:
+    return statement.first(change.connection, {"workspace": change.workspace, "named": named})
 
 
 def lock_experiment(change: Change, experiment_id: str) -> Row[*tuple[Any, ...]]:

@@ -105,7 +105,7 @@ class TrackingReader:
     def run_info(self, workspace: str, run_id: str) -> RunInfo:
         """A run without what it logged, in one query. Raises RunNotFound."""
         with self._records.read() as connection:
-            row = connection.execute(ONE_RUN, {"workspace": workspace, "run": run_id}).one_or_none()
+            row = ONE_RUN.first(connection, {"workspace": workspace, "run": run_id})
         return info_of(checked_row(row, run_id, deleted=True), self._root)
 
     def runs(

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, Select, Table, and_, bindparam, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, bindparam, insert, or_, select, update
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.core.ids import new_id
-from bailiwick.store.database import plain_rows
+from bailiwick.store.prepared import Prepared, among
 from bailiwick.store.records import Change
 from bailiwick.tracking.batches import IDS_PER_QUERY, Batch, write_batches
 from bailiwick.tracking.errors import RunDeleted, RunNotFound
@@ -37,33 +37,46 @@ from bailiwick.tracking.tables import (
     runs,
 )
 
-# Statements are made once: making one takes longer than running it.
-_WANTED: BindParameter[Any] = bindparam("ids", expanding=True)
-_INSERT = insert(runs)
-ONE_RUN = select(runs).where(runs.c.workspace == bindparam("workspace"), runs.c.id == bindparam("run"))
+_RUN = (
+    *("id", "workspace", "experiment_id", "name", "status", "lifecycle", "started", "parent", "key"),
+    *("user_name", "artifact_uri", "created_by"),
+)
+_INSERT = Prepared(insert(runs), _RUN)
+_one_run = select(runs).where(runs.c.workspace == bindparam("workspace"), runs.c.id == bindparam("run"))
+ONE_RUN = Prepared(_one_run)
 """The row of a run; takes `workspace` and `run`."""
-_LOCKED_RUN = ONE_RUN.with_for_update(key_share=True)
+_LOCKED_RUN = Prepared(_one_run.with_for_update(key_share=True))
+_point = run_latest_metrics.c
+
+
+def _of_runs(query: Select[Any], run_id: ColumnElement[Any]) -> Prepared:
+    """What a query finds for the runs `ids`."""
+    return Prepared(lambda dialect: query.where(among(dialect, run_id, "ids")))
+
+
 _TEXTS = {
-    table.name: select(table.c.run_id, table.c.key, table.c.value)
-    .where(table.c.run_id.in_(_WANTED))
-    .order_by(table.c.run_id, table.c.key)
+    table.name: _of_runs(
+        select(table.c.run_id, table.c.key, table.c.value).order_by(table.c.run_id, table.c.key), table.c.run_id
+    )
     for table in (run_params, run_tags)
 }
-_point = run_latest_metrics.c
-_LATEST = (
-    select(_point.run_id, _point.key, _point.value, _point.is_nan, _point.time, _point.step)
-    .where(_point.run_id.in_(_WANTED))
-    .order_by(_point.run_id, _point.key)
+_LATEST = _of_runs(
+    select(_point.run_id, _point.key, _point.value, _point.is_nan, _point.time, _point.step).order_by(
+        _point.run_id, _point.key
+    ),
+    _point.run_id,
 )
-_INPUTS = (
-    select(run_inputs.c.run_id, run_inputs.c.snapshot, run_inputs.c.role)
-    .where(run_inputs.c.run_id.in_(_WANTED))
-    .order_by(run_inputs.c.role, run_inputs.c.snapshot)
+_INPUTS = _of_runs(
+    select(run_inputs.c.run_id, run_inputs.c.snapshot, run_inputs.c.role).order_by(
+        run_inputs.c.role, run_inputs.c.snapshot
+    ),
+    run_inputs.c.run_id,
 )
-_RUNS = (
-    select(runs, experiments.c.name.label("experiment"), experiments.c.artifact_location)
-    .join(experiments, and_(experiments.c.workspace == runs.c.workspace, experiments.c.id == runs.c.experiment_id))
-    .where(runs.c.id.in_(_WANTED))
+_RUNS = _of_runs(
+    select(runs, experiments.c.name.label("experiment"), experiments.c.artifact_location).join(
+        experiments, and_(experiments.c.workspace == runs.c.workspace, experiments.c.id == runs.c.experiment_id)
+    ),
+    runs.c.id,
 )
 
 
@@ -94,7 +107,7 @@ def insert_run(
         "artifact_uri": artifact_uri,
         "created_by": change.actor.identity,
     }
-    change.execute(_INSERT, values)
+    _INSERT.run(change.connection, values)
     write_batches(change.connection, [Batch(change.workspace, run_id, tags=tags)], {run_id: experiment.id})
     write_inputs(change.connection, change.workspace, run_id, inputs)
     detail = {"experiment": experiment.name, "name": tags[RUN_NAME_TAG], "inputs": snapshots_of(inputs)}
@@ -121,6 +134,19 @@ def insert_run(
     )
 
 
+_REVISE = Prepared(
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values({name: bindparam(f"new_{name}") for name in ("name", "status", "ended")})
+)
+
+
+def revise_row(change: Change, row: Any, values: Mapping[str, Any]) -> None:
+    """Change name, status or end of a locked run."""
+    kept = {"new_name": row.name, "new_status": row.status, "new_ended": row.ended, "run": row.id}
+    _REVISE.run(change.connection, {**kept, **{f"new_{name}": value for name, value in values.items()}})
+
+
 def load_runs(connection: Connection, workspace: str, ids: Sequence[str], *, root: str) -> list[Run]:
     """The runs with these ids, in the order of `ids`; unknown ids are left out. Five queries per 500 runs.
 
@@ -138,22 +164,22 @@ def _load_chunk(connection: Connection, workspace: str, ids: Sequence[str], root
     params = _texts(connection, run_params, wanted)
     tags = _texts(connection, run_tags, wanted)
     latest: dict[str, list[MetricPoint]] = defaultdict(list)
-    for row in plain_rows(connection, _LATEST, wanted):
+    for row in _LATEST.rows(connection, wanted):
         run_id, point = run_point(row)
         latest[run_id].append(point)
     inputs: dict[str, list[RunInput]] = defaultdict(list)
-    for run_id, snapshot, role in plain_rows(connection, _INPUTS, wanted):
+    for run_id, snapshot, role in _INPUTS.rows(connection, wanted):
         inputs[run_id].append(RunInput(snapshot, role))
     # The workspace is looked at here: as a condition, it tempts SQLite to read all runs of the workspace.
     return {
         row.id: _run_of(row, params[row.id], tags[row.id], latest[row.id], inputs[row.id], root)
-        for row in connection.execute(_RUNS, wanted)
+        for row in _RUNS.named(connection, wanted)
         if row.workspace == workspace
     }
 
 
 def _run_of(
-    row: Row[*tuple[Any, ...]],
+    row: Any,
     params: Mapping[str, str],
     tags: Mapping[str, str],
     latest: Sequence[MetricPoint],
@@ -183,7 +209,7 @@ def _run_of(
     )
 
 
-def info_of(row: Row[*tuple[Any, ...]], root: str, **changed: Any) -> RunInfo:
+def info_of(row: Any, root: str, **changed: Any) -> RunInfo:
     """A row of the table of runs, with some values changed since it was read."""
     default = run_location(experiment_location(root, row.workspace, row.experiment_id), row.id)
     facts = {
@@ -203,7 +229,7 @@ def info_of(row: Row[*tuple[Any, ...]], root: str, **changed: Any) -> RunInfo:
 
 def _texts(connection: Connection, table: Table, wanted: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     texts: dict[str, dict[str, str]] = defaultdict(dict)
-    for run_id, key, value in plain_rows(connection, _TEXTS[table.name], wanted):
+    for run_id, key, value in _TEXTS[table.name].rows(connection, wanted):
         texts[run_id][key] = value
     return texts
 
@@ -233,14 +259,13 @@ def page_query(workspace: str, *, experiment_id: str | None, lifecycle: str) -> 
     return query.order_by(runs.c.started.desc(), runs.c.id)
 
 
-def lock_run(change: Change, run_id: str, *, deleted: bool = False) -> Row[*tuple[Any, ...]]:
+def lock_run(change: Change, run_id: str, *, deleted: bool = False) -> Any:
     """The run's row, held until the transaction ends, so that writers of one run take turns. Raises RunNotFound, RunDeleted."""
     wanted = {"workspace": change.workspace, "run": run_id}
-    row: Row[*tuple[Any, ...]] | None = change.execute(_LOCKED_RUN, wanted).one_or_none()
-    return checked_row(row, run_id, deleted=deleted)
+    return checked_row(_LOCKED_RUN.first(change.connection, wanted), run_id, deleted=deleted)
 
 
-def checked_row(row: Row[*tuple[Any, ...]] | None, run_id: str, *, deleted: bool = False) -> Row[*tuple[Any, ...]]:
+def checked_row(row: Any | None, run_id: str, *, deleted: bool = False) -> Any:
     """A row that was found, of a run that is not deleted unless `deleted` allows it."""
     if row is None:
         raise RunNotFound(run_id)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import suppress
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
@@ -53,7 +55,7 @@ from bailiwick.tracking.model import (
 )
 from bailiwick.tracking.names import run_name
 from bailiwick.tracking.reading import TrackingReader
-from bailiwick.tracking.runs import info_of, insert_run, load_runs, lock_run, snapshots_of, write_inputs
+from bailiwick.tracking.runs import info_of, insert_run, load_runs, lock_run, revise_row, snapshots_of, write_inputs
 from bailiwick.tracking.tables import experiment_tags, experiments, run_tags, runs
 
 Metrics = Mapping[str, float] | Iterable[MetricPoint]
@@ -227,23 +229,53 @@ class TrackingService(TrackingReader):
         those of the metrics that measure logged models, kept for these as well. Raises RunNotFound, RunDeleted,
         ParamChanged, NotFound for a logged model.
         """
+        batch = self._batch(actor, run_id, metrics, params or {}, tags or {}, truncate=truncate)
+        measured = tuple(of_models)
+        if measured:
+            self._log_of_models(actor, batch, measured)
+        elif batch:
+            self._logging.submit((actor, batch))
+
+    def begin_log(
+        self,
+        actor: Actor,
+        run_id: str,
+        executor: Executor,
+        *,
+        metrics: Metrics = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        truncate: bool = False,
+    ) -> Future[None]:
+        """As `log`, without waiting: what is wrong with the batch itself is raised, the future says what came of it."""
+        batch = self._batch(actor, run_id, metrics, params or {}, tags or {}, truncate=truncate)
+        if batch:
+            return self._logging.begin((actor, batch), executor)
+        nothing: Future[None] = Future()
+        nothing.set_result(None)
+        return nothing
+
+    def _batch(
+        self,
+        actor: Actor,
+        run_id: str,
+        metrics: Metrics,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+        *,
+        truncate: bool,
+    ) -> Batch:
+        """What an actor may log, checked."""
         batch = Batch(
             actor.workspace,
             run_id,
             metrics=check_points(self._points(metrics)),
-            params=check_texts("param", params or {}, MAX_PARAM_LENGTH, truncate=truncate),
-            tags=check_texts("tag", tags or {}, MAX_TAG_LENGTH, truncate=truncate),
+            params=check_texts("param", params, MAX_PARAM_LENGTH, truncate=truncate),
+            tags=check_texts("tag", tags, MAX_TAG_LENGTH, truncate=truncate),
         )
         check_text("A parent run id", batch.tags.get(PARENT_TAG, ""), MAX_ID_LENGTH)
-        if not (batch.metrics or batch.params or batch.tags):
-            actor.require(Permission.TRACKING_WRITE)
-            return
-        measured = tuple(of_models)
-        if measured:
-            self._log_of_models(actor, batch, measured)
-        else:
-            actor.require(Permission.TRACKING_WRITE)
-            self._logging.submit((actor, batch))
+        actor.require(Permission.TRACKING_WRITE)
+        return batch
 
     def _log_of_models(self, actor: Actor, batch: Batch, of_models: Sequence[ModelMetric]) -> None:
         with self._records.change(actor, Permission.TRACKING_WRITE) as change:
@@ -321,7 +353,7 @@ class TrackingService(TrackingReader):
             return before
         with self._records.change(actor, Permission.TRACKING_WRITE) as change:
             row = lock_run(change, run_id)
-            values: dict[str, object] = {}
+            values: dict[str, Any] = {}
             if status is not None:
                 values |= {"status": str(status), "ended": change.time if status in ENDED else None}
             if ended is not None:
@@ -330,7 +362,7 @@ class TrackingService(TrackingReader):
                 values["name"] = name
                 renamed = Batch(change.workspace, run_id, tags={RUN_NAME_TAG: name})
                 write_batches(change.connection, [renamed], {run_id: row.experiment_id})
-            change.execute(update(runs).where(runs.c.id == run_id).values(values))
+            revise_row(change, row, values)
             change.record("run.updated", f"run/{run_id}", **values)
             return info_of(row, self._root, **values)
 

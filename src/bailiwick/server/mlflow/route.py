@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -33,6 +34,7 @@ class MlflowCall(Generic[M]):
     message: M
     path: Mapping[str, str]
     request: Request
+    threads: Executor
 
     @property
     def base_url(self) -> str:
@@ -51,8 +53,10 @@ class MlflowRoute:
     `{name:path}` for the rest of the path.
 
     The handler returns what is sent as JSON: a dict, whose None values are left out at every depth, or, where speed
-    counts, a msgspec Struct or the encoded bytes; where the status is not 200, a Response. A `raw` one is async, is given Starlette's request as well, reads
-    the body itself and returns a Response.
+    counts, a msgspec Struct or the encoded bytes; where the status is not 200, a Response. A `raw` one is async, is given
+    Starlette's request as well, reads the body itself and returns a Response. A `prompt` one waits for nothing: it returns
+    a Future of what is done, which is answered with an empty object, and is called without changing threads where that
+    needs no look at the database first.
     """
 
     method: str
@@ -62,6 +66,7 @@ class MlflowRoute:
     handler: Callable[..., Any]
     version: str = "2.0"
     raw: bool = False
+    prompt: bool = False
     max_bytes: int = MAX_MESSAGE_BYTES
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from msgspec import Struct
@@ -75,7 +76,7 @@ class SearchRuns(Message):
     page_token: str | None = None
 
 
-class LoggedPoint(Message):
+class Point(Message):
     """A metric point; `model_id` and the dataset say what else it was measured on."""
 
     required = ("key", "value", "timestamp")
@@ -88,17 +89,11 @@ class LoggedPoint(Message):
     dataset_digest: str | None = None
 
 
-class LogMetric(RunMessage):
-    """One metric point."""
+class LogMetric(Point):
+    """One metric point of one run."""
 
-    required = ("key", "value", "timestamp")
-    key: str | None = None
-    value: float | None = None
-    timestamp: Int64 | None = None
-    step: Int64 | None = None
-    model_id: str | None = None
-    dataset_name: str | None = None
-    dataset_digest: str | None = None
+    run_id: str | None = None
+    run_uuid: str | None = None
 
 
 class RunText(RunMessage):
@@ -112,7 +107,7 @@ class RunText(RunMessage):
 class LogBatch(RunMessage):
     """Everything in it is kept, or nothing."""
 
-    metrics: list[LoggedPoint] | None = None
+    metrics: list[Point] | None = None
     params: list[Tag] | None = None
     tags: list[Tag] | None = None
 
@@ -136,7 +131,7 @@ class Runs(Struct, omit_defaults=True):
     next_page_token: str | None = None
 
 
-def run_id_of(message: RunMessage) -> str:
+def run_id_of(message: RunMessage | LogMetric) -> str:
     """Raises MlflowError when no run is named."""
     named = message.run_id or message.run_uuid
     if not named:
@@ -201,13 +196,9 @@ def search(call: MlflowCall[SearchRuns]) -> Runs:
     return Runs(runs_json(page.items, links) or None, page.next or None)
 
 
-def log_metric(call: MlflowCall[LogMetric]) -> dict[str, Any]:
+def log_metric(call: MlflowCall[LogMetric]) -> Future[None]:
     """One point; sent again, it changes nothing."""
-    asked = call.message
-    call.platform.tracking.log(
-        call.actor, run_id_of(asked), metrics=[_point(asked)], of_models=_of_models(run_id_of(asked), [asked])
-    )
-    return {}
+    return _log(call, run_id_of(call.message), [call.message])
 
 
 def log_param(call: MlflowCall[RunText]) -> dict[str, Any]:
@@ -226,11 +217,9 @@ def log_param(call: MlflowCall[RunText]) -> dict[str, Any]:
     return {}
 
 
-def set_tag(call: MlflowCall[RunText]) -> dict[str, Any]:
+def set_tag(call: MlflowCall[RunText]) -> Future[None]:
     """Set or replace one tag; `mlflow.runName` renames the run."""
-    tags = {call.message.key or "": call.message.value or ""}
-    call.platform.tracking.log(call.actor, run_id_of(call.message), tags=tags, truncate=True)
-    return {}
+    return _log(call, run_id_of(call.message), tags={call.message.key or "": call.message.value or ""})
 
 
 def delete_tag(call: MlflowCall[RunText]) -> dict[str, Any]:
@@ -239,7 +228,7 @@ def delete_tag(call: MlflowCall[RunText]) -> dict[str, Any]:
     return {}
 
 
-def log_batch(call: MlflowCall[LogBatch]) -> dict[str, Any]:
+def log_batch(call: MlflowCall[LogBatch]) -> Future[None]:
     """Points, params and tags in one transaction; sent again, it changes nothing."""
     asked, run_id = call.message, run_id_of(call.message)
     if not _RUN_ID.fullmatch(run_id):
@@ -254,36 +243,37 @@ def log_batch(call: MlflowCall[LogBatch]) -> dict[str, Any]:
             f"Duplicate parameter keys have been submitted: {repeated}. Please ensure the request contains only one "
             "param value per param key.",
         )
-    points = [_point(metric) for metric in metrics]
-    tracking = call.platform.tracking
-    tracking.log(
-        call.actor,
-        run_id,
-        metrics=points,
-        params=tags_of(params),
-        tags=tags_of(tags),
-        truncate=True,
-        of_models=_of_models(run_id, metrics),
-    )
-    return {}
+    return _log(call, run_id, metrics, params=tags_of(params), tags=tags_of(tags))
 
 
-def _point(asked: LoggedPoint | LogMetric) -> MetricPoint:
+def _log(
+    call: MlflowCall[Any],
+    run_id: str,
+    metrics: Sequence[Point] = (),
+    *,
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Future[None]:
+    tracking, points = call.platform.tracking, [_point(metric) for metric in metrics]
+    texts = {"params": params or {}, "tags": tags or {}}
+    measured = [_of_model(run_id, metric) for metric in metrics if metric.model_id]
+    if measured:
+        return call.threads.submit(
+            tracking.log, call.actor, run_id, metrics=points, **texts, truncate=True, of_models=measured
+        )
+    return tracking.begin_log(call.actor, run_id, call.threads, metrics=points, **texts, truncate=True)
+
+
+def _point(asked: Point) -> MetricPoint:
     assert asked.key is not None
     assert asked.value is not None
     assert asked.timestamp is not None
     return MetricPoint(asked.key, asked.value, asked.timestamp, asked.step or 0)
 
 
-def _of_models(run_id: str, asked: Sequence[LoggedPoint | LogMetric]) -> list[ModelMetric]:
-    """Those that measure a logged model."""
-    found = []
-    for each in asked:
-        if each.model_id:
-            point = _point(each)
-            dataset = (each.dataset_name or "", each.dataset_digest or "")
-            found.append(ModelMetric(each.model_id, run_id, point.key, point.value, point.time, point.step, *dataset))
-    return found
+def _of_model(run_id: str, asked: Point) -> ModelMetric:
+    point, dataset = _point(asked), (asked.dataset_name or "", asked.dataset_digest or "")
+    return ModelMetric(asked.model_id or "", run_id, point.key, point.value, point.time, point.step, *dataset)
 
 
 def _check_batch(size: int, metrics: int, params: int, tags: int) -> None:
@@ -315,9 +305,9 @@ ROUTES = (
     MlflowRoute("POST", f"{_AT}/restore", RunMessage, _WRITE, restore),
     MlflowRoute("GET", f"{_AT}/get", RunMessage, _READ, get),
     MlflowRoute("POST", f"{_AT}/search", SearchRuns, _READ, search),
-    MlflowRoute("POST", f"{_AT}/log-metric", LogMetric, _WRITE, log_metric),
+    MlflowRoute("POST", f"{_AT}/log-metric", LogMetric, _WRITE, log_metric, prompt=True),
     MlflowRoute("POST", f"{_AT}/log-parameter", RunText, _WRITE, log_param),
-    MlflowRoute("POST", f"{_AT}/set-tag", RunText, _WRITE, set_tag),
+    MlflowRoute("POST", f"{_AT}/set-tag", RunText, _WRITE, set_tag, prompt=True),
     MlflowRoute("POST", f"{_AT}/delete-tag", RunText, _WRITE, delete_tag),
-    MlflowRoute("POST", f"{_AT}/log-batch", LogBatch, _WRITE, log_batch),
+    MlflowRoute("POST", f"{_AT}/log-batch", LogBatch, _WRITE, log_batch, prompt=True),
 )

@@ -6,15 +6,32 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from bailiwick.core.canonical import sha256_hex
+from bailiwick.store.prepared import Prepared, among
 from bailiwick.store.records import Change
 from bailiwick.tracking.lineage.model import Dataset, DatasetInput, DatasetSummary, Direction, ModelOutput, RunLinks
 from bailiwick.tracking.lineage.tables import datasets, run_datasets, run_models
 from bailiwick.tracking.tables import insert_into
 
 IDS_PER_QUERY = 500
+
+_INPUTS = Prepared(
+    lambda dialect: (
+        select(datasets, run_datasets.c.run_id, run_datasets.c.tags)
+        .join(run_datasets, run_datasets.c.dataset_id == datasets.c.id)
+        .where(run_datasets.c.workspace == bindparam("workspace"), among(dialect, run_datasets.c.run_id, "ids"))
+        .order_by(run_datasets.c.run_id, run_datasets.c.position)
+    )
+)
+_MODELS = Prepared(
+    lambda dialect: (
+        select(run_models)
+        .where(run_models.c.workspace == bindparam("workspace"), among(dialect, run_models.c.run_id, "ids"))
+        .order_by(run_models.c.run_id, run_models.c.direction, run_models.c.model_id)
+    )
+)
 
 
 def dataset_id(workspace: str, experiment_id: str, name: str, digest: str) -> str:
@@ -124,14 +141,8 @@ def _dataset_row(
 
 
 def _inputs(connection: Connection, workspace: str, run_ids: Sequence[str]) -> dict[str, list[DatasetInput]]:
-    query = (
-        select(datasets, run_datasets.c.run_id, run_datasets.c.tags)
-        .join(run_datasets, run_datasets.c.dataset_id == datasets.c.id)
-        .where(run_datasets.c.workspace == workspace, run_datasets.c.run_id.in_(run_ids))
-        .order_by(run_datasets.c.run_id, run_datasets.c.position)
-    )
     read: dict[str, list[DatasetInput]] = defaultdict(list)
-    for row in connection.execute(query):
+    for row in _INPUTS.named(connection, {"workspace": workspace, "ids": run_ids}):
         dataset = Dataset(
             name=row.name,
             digest=row.digest,
@@ -146,9 +157,7 @@ def _inputs(connection: Connection, workspace: str, run_ids: Sequence[str]) -> d
 
 
 def _models(connection: Connection, workspace: str, run_ids: Sequence[str]) -> dict[str, list[tuple[str, ModelOutput]]]:
-    columns = run_models.c
-    query = select(run_models).where(columns.workspace == workspace, columns.run_id.in_(run_ids))
     edges: dict[str, list[tuple[str, ModelOutput]]] = defaultdict(list)
-    for row in connection.execute(query.order_by(columns.run_id, columns.direction, columns.model_id)):
+    for row in _MODELS.named(connection, {"workspace": workspace, "ids": run_ids}):
         edges[row.run_id].append((row.direction, ModelOutput(row.model_id, row.step)))
     return edges
