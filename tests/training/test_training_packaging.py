@@ -22,7 +22,8 @@ from sklearn.preprocessing import StandardScaler
 from bailiwick.core.errors import Corrupted, InvalidInput
 from bailiwick.training.conversion import convert
 from bailiwick.training.estimators import predict
-from bailiwick.training.packaging import package, read_metadata
+from bailiwick.training.metadata import read_metadata
+from bailiwick.training.packaging import package
 from bailiwick.training.parity import check_parity
 
 Prepared = Any  # the class of the fixtures in conftest.py, which pytest does not let tests import

@@ -110,3 +110,32 @@ class CountProgress:
         elif kind not in self._tasks or time.monotonic() - self._said > SAID_EVERY_SECONDS:
             self._tasks[kind], self._said = kind, time.monotonic()
             say(f"{kind:<18} {done:,}{f' of {total:,}' if total else ''} {word}".rstrip(), err=True)
+
+
+class Doing:
+    """What is being done now, where nobody knows how long it takes: a spinner on a terminal, a line each elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._status: Any = None
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("")
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def update(self, words: str) -> None:
+        """Say what is begun."""
+        if self._status is not None:
+            self._status.update(f"{layout.plain(words)} …")
+        elif not self._quiet:
+            say(layout.plain(words), err=True)

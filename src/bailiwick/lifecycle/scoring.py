@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bailiwick.core.errors import Corrupted, InvalidInput
 from bailiwick.features.columns import tensor
 from bailiwick.features.model import OUTPUT
-from bailiwick.training.packaging import read_metadata
+from bailiwick.training.metadata import read_metadata
 
 _ROWS_AT_ONCE = 65_536
 

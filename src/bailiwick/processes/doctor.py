@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import make_url
 
 from bailiwick._version import __version__
+from bailiwick.confinement.process import examine as examine_confinement
 from bailiwick.core.errors import BailiwickError
 from bailiwick.core.settings import LOOPBACK, Settings
 from bailiwick.store.blobs import BlobStore
@@ -56,6 +57,7 @@ def examine(settings: Settings) -> list[Finding]:
         _tables(settings),
         *_ports(settings),
         _exposure(settings),
+        _confinement(settings),
         *_extras(),
     ]
 
@@ -119,6 +121,21 @@ def _exposure(settings: Settings) -> Finding:
     if settings.host in LOOPBACK:
         return Finding("exposure", "ok", "only this machine can connect")
     return Finding("exposure", "note", f"bound to {settings.host} without TLS, as asked by --insecure")
+
+
+def _confinement(settings: Settings) -> Finding:
+    """What would keep a Python model from this home, tried with a program that does nothing."""
+    try:
+        found = examine_confinement(settings.home.resolve())
+    except BailiwickError as error:
+        state = "note" if settings.models_unconfined else "failed"
+        return Finding("confinement", state, f"Python models cannot be confined: {error.message}")
+    parts = [f"landlock {found.landlock}"] if found.landlock else []
+    parts += ["namespaces"] if found.namespaces else []
+    parts += ["filter of system calls"] if found.system_calls else []
+    lacking = [f"but {each}" for each in found.lacking()]
+    told = ", ".join([*parts, f"user {found.user}", *lacking])
+    return Finding("confinement", "note" if lacking else "ok", f"Python models: {told}")
 
 
 def _extras() -> Iterator[Finding]:

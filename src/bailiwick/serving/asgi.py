@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from bailiwick.serving.execution import Execution
 from bailiwick.serving.handler import InferenceHandler, Response
 from bailiwick.serving.protocol import error_json
 
@@ -14,6 +16,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
+
+
+async def _in_thread(work: Callable[[], Execution]) -> Execution:
+    return await asyncio.to_thread(work)
 
 
 class InferenceApp:
@@ -42,13 +48,16 @@ class InferenceApp:
             if len(body) > self._limit:
                 response = self._handler.refuse_body(self._limit)
             else:
-                response = self._handled(scope["method"], scope["path"], headers, body)
+                response = await self._handled(scope["method"], scope["path"], headers, body)
         status, response_headers, answer = response
         await send({"type": "http.response.start", "status": status, "headers": response_headers})
         await send({"type": "http.response.body", "body": answer})
 
-    def _handled(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> Response:
+    async def _handled(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> Response:
         try:
+            apart = self._handler.routes.apart.get(path) if method == "POST" else None
+            if apart is not None:
+                return await self._handler.handle_apart(apart, headers, body, _in_thread)
             return self._handler.handle(method, path, headers, body)
         except Exception:  # noqa: BLE001 - the edge of the process: no request may end without an answer
             _log.exception("a request failed in a way that was not foreseen")

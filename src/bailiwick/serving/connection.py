@@ -2,20 +2,26 @@
 
 An inference request is answered without waiting for anything, so there is nothing for a task, a queue or a scope
 dictionary to do; leaving them out is worth more than half of the time of a small request (`benchmarks/serving.py`).
+The exception are models that may take long: they run in threads, and what comes after on the same connection waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import unquote
 
 import httptools
 
-from bailiwick.serving.handler import InferenceHandler, Response
+from bailiwick.serving.execution import Execution
+from bailiwick.serving.handler import MOST_APART, InferenceHandler, Response
 from bailiwick.serving.protocol import error_json
+from bailiwick.serving.router import CompiledEndpoint
 
 MAX_HEAD_BYTES = 65_536
 LINGER_SECONDS = 2.0
@@ -23,6 +29,16 @@ LINGER_SECONDS = 2.0
 _UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _log = logging.getLogger(__name__)
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class _Request(NamedTuple):
+    """One that waits for its turn."""
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    keep: bool
 
 
 class Listener:
@@ -34,12 +50,18 @@ class Listener:
         self.connections: set[InferenceConnection] = set()
         self.date = b""
         self.now = 0.0
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._threads = ThreadPoolExecutor(MOST_APART, thread_name_prefix="slow-model")  # started as they are needed
 
     def close_idle(self, older_than: float) -> None:
         """Close connections that have sent nothing since `older_than`, in the middle of a request or between two."""
         for connection in list(self.connections):
             if connection.last_data < older_than:
                 connection.close()
+
+    async def elsewhere(self, work: Callable[[], Execution]) -> Execution:
+        """Have a slow model answer while this thread does other things."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 class InferenceConnection(asyncio.Protocol):
@@ -56,6 +78,7 @@ class InferenceConnection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._behind: deque[_Request] | None = None  # what waits for a slow model's answer; None while there is none
 
     # -- the event loop calls ------------------------------------------------------------------------------------------
 
@@ -88,7 +111,8 @@ class InferenceConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client reads again."""
-        self._transport.resume_reading()
+        if self._behind is None:
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """Close once everything written has been sent."""
@@ -133,7 +157,50 @@ class InferenceConnection(asyncio.Protocol):
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         path, headers = _path(self._url), self._headers
         self._url, self._head_bytes, self._headers, self._body, self._body_bytes = b"", 0, {}, [], 0
+        if self._behind is not None:
+            self._behind.append(_Request(method, path, headers, body, self._parser.should_keep_alive()))
+            return
+        apart = self._listener.handler.routes.apart
+        if apart and path in apart and method == "POST":
+            request = _Request(method, path, headers, body, self._parser.should_keep_alive())
+            self._begin_apart(apart[path], request)
+            return
         self._write(self._handled(method, path, headers, body), is_head=method == "HEAD")
+
+    # -- slow models ---------------------------------------------------------------------------------------------------
+
+    def _begin_apart(self, compiled: CompiledEndpoint, request: _Request) -> None:
+        self._behind = deque()
+        self._transport.pause_reading()
+        task = asyncio.get_running_loop().create_task(self._answer_apart(compiled, request))
+        self._listener.tasks.add(task)  # the loop itself would let it be collected
+        task.add_done_callback(self._listener.tasks.discard)
+
+    async def _answer_apart(self, compiled: CompiledEndpoint, request: _Request) -> None:
+        """Answer, then what came after it, up to the next that is slow."""
+        try:
+            response = await self._listener.handler.handle_apart(
+                compiled, request.headers, request.body, self._listener.elsewhere
+            )
+        except Exception:  # noqa: BLE001 - the edge of the process: no request may end without an answer
+            _log.exception("a request failed in a way that was not foreseen")
+            response = _plain(500, error_json("The server failed; the failure is in its log."))
+        behind, self._behind = self._behind, None
+        self.last_data = self._listener.now
+        if self._finished:
+            return
+        self._write(response, keep=request.keep)
+        while behind and not self._finished:
+            following = behind.popleft()
+            found = self._listener.handler.routes.apart.get(following.path) if following.method == "POST" else None
+            if found is not None:
+                self._begin_apart(found, following)
+                self._behind = behind
+                return
+            answer = self._handled(following.method, following.path, following.headers, following.body)
+            self._write(answer, is_head=following.method == "HEAD", keep=following.keep)
+        if not self._finished:
+            self._transport.resume_reading()
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
@@ -144,12 +211,13 @@ class InferenceConnection(asyncio.Protocol):
             _log.exception("a request failed in a way that was not foreseen")
             return _plain(500, error_json("The server failed; the failure is in its log."))
 
-    def _write(self, response: Response, *, is_head: bool = False) -> None:
+    def _write(self, response: Response, *, is_head: bool = False, keep: bool | None = None) -> None:
         status, headers, body = response
         parts = [_STATUS_LINES[status], self._listener.date]
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
-        keep = self._parser.should_keep_alive() and (b"connection", b"close") not in headers
+        kept = self._parser.should_keep_alive() if keep is None else keep
+        keep = kept and (b"connection", b"close") not in headers
         if not keep and (b"connection", b"close") not in headers:
             parts.append(b"connection: close\r\n")
         parts.append(b"\r\n")

@@ -21,8 +21,9 @@ from bailiwick.endpoints.model import ROUTE_FORMAT, Endpoint, RouteTable
 from bailiwick.serving.control import ControlClient, parse_table
 from bailiwick.serving.handler import InferenceHandler
 from bailiwick.serving.metrics import Metrics
-from bailiwick.serving.models import ModelSet
+from bailiwick.serving.models import ModelSet, Opener
 from bailiwick.serving.router import CompiledEndpoint, compile_endpoint, compile_routes
+from bailiwick.serving.runtime import OnnxRuntime
 
 FIRST_DELAY_SECONDS = 0.1
 LAST_DELAY_SECONDS = 5.0
@@ -33,7 +34,10 @@ _log = logging.getLogger(__name__)
 
 
 class RouteCache:
-    """`routes.json` and `packages/<digest>.onnx` in one folder, shared by the workers of a machine."""
+    """`routes.json` and `packages/<digest>.onnx` in one folder, shared by the workers of a machine.
+
+    The ending is older than packages that are not ONNX; files tell their kind themselves.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._routes = folder / "routes.json"
@@ -68,12 +72,19 @@ class RouteCache:
 class RouteFollower:
     """A background thread that keeps the handler's routes current. `failures` says which endpoints could not be loaded."""
 
-    def __init__(self, control: ControlClient, cache: RouteCache, handler: InferenceHandler, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        control: ControlClient,
+        cache: RouteCache,
+        handler: InferenceHandler,
+        metrics: Metrics,
+        opened: Opener = OnnxRuntime,
+    ) -> None:
         self._control = control
         self._cache = cache
         self._handler = handler
         self._metrics = metrics
-        self._models = ModelSet(self._fetch)
+        self._models = ModelSet(self._fetch, opened)
         self._compiled: dict[str, CompiledEndpoint] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="route-follower", daemon=True)
@@ -87,8 +98,9 @@ class RouteFollower:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end; it does not hold up the process."""
+        """Ask the thread to end; it does not hold up the process. Nothing is answered any more, so models are let go."""
         self._stopping.set()
+        self._models.close()
 
     def install(self, table: RouteTable) -> bool:
         """Put a table in force. An endpoint whose new versions cannot be loaded keeps the versions it had.

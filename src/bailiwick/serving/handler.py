@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter_ns, time_ns
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import orjson
 from bailiwick import __version__
 from bailiwick.core.errors import LimitExceeded, Unavailable
 from bailiwick.core.ids import new_id
+from bailiwick.serving.binder import Batch
 from bailiwick.serving.execution import Execution, execute
 from bailiwick.serving.frames import MIXED, Outcomes, outcomes_payload, output_bytes, prediction_payload
 from bailiwick.serving.metrics import Metrics
@@ -31,6 +32,12 @@ RETRY_AFTER = (b"retry-after", b"1")
 JSON = (b"content-type", b"application/json")
 TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
+MOST_APART = 256
+"""Requests that may be with slow models at a time; more are turned away, so that waiting never grows without end."""
+
+Elsewhere = Callable[[Callable[[], Execution]], Awaitable[Execution]]
+"""Has something done where nothing else waits for it."""
+
 _LATENCY_LIMIT_US = (1 << 31) - 1
 
 
@@ -48,6 +55,7 @@ class InferenceHandler:
     def __init__(self, spool: SpoolWriter, metrics: Metrics) -> None:
         self.routes: Routes = NO_ROUTES
         self.draining = False
+        self.apart = 0  # requests that are with slow models now
         self.failures: Mapping[str, str] = {}
         self._spool = spool
         self._metrics = metrics
@@ -60,13 +68,35 @@ class InferenceHandler:
             if compiled is not None and method == "POST":
                 return self._reply(self._infer(compiled, headers, body))
             return self._answer(routes, method, path, headers, body)
-        except Refused as refused:
-            more = (RETRY_AFTER,) if refused.status == 503 else ()
-            return self._refuse(compiled, refused.status, refused.message, *more)
-        except LimitExceeded as error:
+        except (Refused, LimitExceeded, Unavailable) as error:
+            return self._failed(compiled, error)
+
+    async def handle_apart(
+        self, compiled: CompiledEndpoint, headers: Mapping[bytes, bytes], body: bytes, elsewhere: Elsewhere
+    ) -> Response:
+        """Answer an inference of an endpoint whose model may take long: only the model runs `elsewhere`.
+
+        `compiled` is what `routes.apart` has for the path. Everything but the model stays with the calling thread, to
+        which the spool belongs.
+        """
+        if self.apart >= MOST_APART:
+            waiting = f"{self.apart} requests wait for slow models; no more are taken for now."
+            return self._refuse(compiled, 503, waiting, RETRY_AFTER)
+        self.apart += 1
+        try:
+            return self._reply(await self._infer_apart(compiled, headers, body, elsewhere))
+        except (Refused, LimitExceeded, Unavailable) as error:
+            return self._failed(compiled, error)
+        finally:
+            self.apart -= 1
+
+    def _failed(self, compiled: CompiledEndpoint | None, error: Refused | LimitExceeded | Unavailable) -> Response:
+        if isinstance(error, Refused):
+            more = (RETRY_AFTER,) if error.status == 503 else ()
+            return self._refuse(compiled, error.status, error.message, *more)
+        if isinstance(error, LimitExceeded):
             return self._refuse(compiled, 503, str(error), RETRY_AFTER)
-        except Unavailable as error:
-            return self._refuse(compiled, 503, str(error))
+        return self._refuse(compiled, 503, str(error))
 
     def refuse_body(self, limit: int) -> Response:
         """The answer to a body over the limit, which is not read to its end."""
@@ -76,19 +106,44 @@ class InferenceHandler:
 
     def _infer(self, compiled: CompiledEndpoint, headers: Mapping[bytes, bytes], body: bytes) -> bytes:
         began = perf_counter_ns()
+        batch, wanted, request_id = self._taken(compiled, headers, body)
+        done = execute(compiled, batch, request_id)
+        return self._concluded(compiled, done, batch.rows, began, request_id, wanted, body)
+
+    async def _infer_apart(
+        self, compiled: CompiledEndpoint, headers: Mapping[bytes, bytes], body: bytes, elsewhere: Elsewhere
+    ) -> bytes:
+        began = perf_counter_ns()
+        batch, wanted, request_id = self._taken(compiled, headers, body)
+        done = await elsewhere(lambda: execute(compiled, batch, request_id))
+        return self._concluded(compiled, done, batch.rows, began, request_id, wanted, body)
+
+    def _taken(
+        self, compiled: CompiledEndpoint, headers: Mapping[bytes, bytes], body: bytes
+    ) -> tuple[Batch, list[int] | None, str]:
         request = _parsed(headers, body)
         batch = compiled.binder.bind(request)
         wanted = _wanted_outputs(compiled, request)
         if not self._spool.has_room():
             raise Refused(503, "Too many predictions wait to be recorded; none are answered until some are shipped.")
         given = request.id
-        request_id = given if given is not None and usable_id(given) else new_id()
-        done = execute(compiled, batch, request_id)
+        return batch, wanted, given if given is not None and usable_id(given) else new_id()
+
+    def _concluded(
+        self,
+        compiled: CompiledEndpoint,
+        done: Execution,
+        rows: int,
+        began: int,
+        request_id: str,
+        wanted: list[int] | None,
+        body: bytes,
+    ) -> bytes:
         latency_us = min((perf_counter_ns() - began) // 1000, _LATENCY_LIMIT_US)
-        self._record(compiled, done, batch.rows, latency_us, request_id, body)
+        self._record(compiled, done, rows, latency_us, request_id, body)
         if done.error:
             raise Refused(500, done.error)
-        self._count(compiled, done, batch.rows, latency_us)
+        self._count(compiled, done, rows, latency_us)
         return _answer_json(compiled, done, request_id, wanted)
 
     def _record(
@@ -250,7 +305,7 @@ def _metadata(compiled: CompiledEndpoint) -> dict[str, object]:
     return {
         "name": compiled.endpoint.name,
         "versions": [str(arm.variant.version) for arm in compiled.arms],
-        "platform": "onnx_onnxv1",
+        "platform": "python" if compiled.arms[0].runtime.apart else "onnx_onnxv1",
         "inputs": [_tensor_metadata(spec) for spec in compiled.binder.specs],
         "outputs": [_tensor_metadata(spec) for spec in compiled.outputs],
         "properties": {"key": compiled.endpoint.key, "time": compiled.endpoint.time},

@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from bailiwick.serving.runtime import OnnxRuntime
+from bailiwick.serving.runtime import OnnxRuntime, Runtime
+
+Opener = Callable[[Path], Runtime]
+"""Makes the runtime of a package file."""
 
 
 class ModelSet:
     """Used by one loading thread; requests hold the runtimes they use, so dropping one never breaks an answer."""
 
-    def __init__(self, fetch: Callable[[str], Path]) -> None:
+    def __init__(self, fetch: Callable[[str], Path], opened: Opener = OnnxRuntime) -> None:
         self._fetch = fetch
-        self._loaded: dict[str, OnnxRuntime] = {}
+        self._opened = opened
+        self._loaded: dict[str, Runtime] = {}
 
     @property
-    def loaded(self) -> Mapping[str, OnnxRuntime]:
+    def loaded(self) -> Mapping[str, Runtime]:
         """Runtimes by digest of package."""
         return self._loaded
 
-    def load(self, digest: str) -> OnnxRuntime:
+    def load(self, digest: str) -> Runtime:
         """The warm runtime of a package. Raises InvalidInput, ModelFailed, and what fetching it raises."""
         runtime = self._loaded.get(digest)
         if runtime is None:
-            runtime = OnnxRuntime(self._fetch(digest))
-            runtime.warm_up()
+            runtime = self._opened(self._fetch(digest))
+            try:
+                runtime.warm_up()
+            except BaseException:
+                runtime.close()
+                raise
             self._loaded[digest] = runtime
         return runtime
 
@@ -33,3 +41,8 @@ class ModelSet:
         """Drop every package that is not among these; its memory is freed when the last request is done with it."""
         wanted = frozenset(digests)
         self._loaded = {digest: runtime for digest, runtime in self._loaded.items() if digest in wanted}
+
+    def close(self) -> None:
+        """Give back what every runtime holds: no request comes any more."""
+        for runtime in self._loaded.values():
+            runtime.close()

@@ -15,7 +15,7 @@ from bailiwick.serving.binder import Binder
 from bailiwick.serving.frames import Definition
 from bailiwick.serving.packing import Block
 from bailiwick.serving.protocol import output_opening
-from bailiwick.serving.runtime import OnnxRuntime
+from bailiwick.serving.runtime import Runtime
 from bailiwick.serving.tensors import Signature, TensorSpec
 
 UNASSIGNED_EPOCH = 0
@@ -40,7 +40,7 @@ class Arm:
     """
 
     variant: Variant
-    runtime: OnnxRuntime
+    runtime: Runtime
     input_names: frozenset[str]
     columns: tuple[Columns, ...] | None
     opening: bytes
@@ -70,12 +70,14 @@ class Routes:
     endpoints: Mapping[str, CompiledEndpoint]
     pinned: Mapping[tuple[str, str], CompiledEndpoint]
     infer_paths: Mapping[str, CompiledEndpoint]
+    apart: Mapping[str, CompiledEndpoint]
+    """Those of `infer_paths` behind which a model may take long."""
 
 
-NO_ROUTES = Routes(revision=0, endpoints={}, pinned={}, infer_paths={})
+NO_ROUTES = Routes(revision=0, endpoints={}, pinned={}, infer_paths={}, apart={})
 
 
-def compile_endpoint(endpoint: Endpoint, runtimes: Mapping[str, OnnxRuntime]) -> CompiledEndpoint:
+def compile_endpoint(endpoint: Endpoint, runtimes: Mapping[str, Runtime]) -> CompiledEndpoint:
     """Raises InvalidInput when the variants cannot stand behind one name: other outputs, or one input of two types."""
     live = tuple(variant for variant in endpoint.variants if variant.weight > 0)
     routed = Endpoint(
@@ -109,7 +111,8 @@ def compile_routes(revision: int, compiled: Mapping[str, CompiledEndpoint]) -> R
     }
     paths = {f"/v2/models/{name}/infer": found for name, found in compiled.items()}
     paths.update({f"/v2/models/{name}/versions/{version}/infer": found for (name, version), found in pinned.items()})
-    return Routes(revision=revision, endpoints=dict(compiled), pinned=pinned, infer_paths=paths)
+    apart = {path: found for path, found in paths.items() if any(arm.runtime.apart for arm in found.arms)}
+    return Routes(revision=revision, endpoints=dict(compiled), pinned=pinned, infer_paths=paths, apart=apart)
 
 
 def _pin(compiled: CompiledEndpoint, arm: Arm) -> CompiledEndpoint:
@@ -125,15 +128,24 @@ def _pin(compiled: CompiledEndpoint, arm: Arm) -> CompiledEndpoint:
     return compile_endpoint(endpoint, {arm.variant.package: arm.runtime})
 
 
-def _arm(endpoint: str, variant: Variant, runtime: OnnxRuntime, binder: Binder) -> Arm:
+def _arm(endpoint: str, variant: Variant, runtime: Runtime, binder: Binder) -> Arm:
     return Arm(
         variant=variant,
         runtime=runtime,
         input_names=frozenset(spec.name for spec in runtime.signature.inputs),
-        columns=None if runtime.blocks == binder.blocks else _columns(runtime.blocks, binder.blocks),
+        columns=None if _alike(runtime.blocks, binder.blocks) else _columns(runtime.blocks, binder.blocks),
         opening=b'{"model_name":%b,"model_version":"%d","id":"' % (orjson.dumps(endpoint), variant.version),
         parameters=b'","parameters":{"variant":%b},"outputs":[' % orjson.dumps(variant.name),
     )
+
+
+def _alike(wanted: Sequence[Block], held: Sequence[Block]) -> bool:
+    """Whether arrays made for `held` are those that `wanted` are; who takes null is a matter of binding."""
+    return [(block.name, _shapes(block)) for block in wanted] == [(block.name, _shapes(block)) for block in held]
+
+
+def _shapes(block: Block) -> list[tuple[str, str, tuple[int, ...]]]:
+    return [(spec.name, spec.datatype, spec.shape) for spec in block.specs]
 
 
 def _columns(wanted: Sequence[Block], held: Sequence[Block]) -> tuple[Columns, ...]:
@@ -157,6 +169,8 @@ def _joint_signature(
                 raise InvalidInput(
                     f"Versions behind {endpoint} take input {spec.name} as {known.datatype} and as {spec.datatype}."
                 )
+            if known.nullable and not spec.nullable:  # what one of them refuses, none of them is sent
+                inputs[spec.name] = spec
         if signature.outputs != signatures[0].outputs:
             raise InvalidInput(f"Versions behind {endpoint} have different outputs, so they cannot share its traffic.")
     return tuple(inputs.values()), signatures[0].outputs

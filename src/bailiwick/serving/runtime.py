@@ -1,9 +1,10 @@
-"""A package in ONNX Runtime: one thread, no spinning, warmed up before it is given traffic."""
+"""What runs a package; and the one that most are run by: ONNX Runtime, one thread, no spinning, warmed up before traffic."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -11,8 +12,9 @@ import onnxruntime as ort
 from google.protobuf.message import DecodeError
 
 from bailiwick.core.errors import BailiwickError, InvalidInput
-from bailiwick.serving.packing import blocks_of, pack_inputs
+from bailiwick.serving.packing import Block, blocks_of, pack_inputs
 from bailiwick.serving.tensors import Signature, parse_signature
+from bailiwick.training.metadata import kept_elsewhere
 
 WARM_UP_ROWS = (1, 1, 64)
 
@@ -25,8 +27,38 @@ class ModelFailed(BailiwickError):
     code = "model_failed"
 
 
+class Runtime(Protocol):
+    """A loaded package.
+
+    * `blocks` say how it is fed: one array for each, all of the same number of rows, at least one.
+    * `run` gives the outputs of the signature, in its order, with their datatypes and shapes; or raises ModelFailed,
+      which is the version's fault, or Unavailable, which is nobody's and may pass. Any thread may call it, several at once.
+    * `apart` says that `run` may take long, or wait: it is then called where nothing else waits for it.
+    * `warm_up` makes it as fast as it will be, and checks it. Raises InvalidInput, ModelFailed.
+    * `close` gives back what it holds. It happens by itself when the last one to use it lets it go.
+    """
+
+    signature: Signature
+    blocks: tuple[Block, ...]
+    apart: bool
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
+        """Outputs in the order of the signature, for one array for each of `blocks`."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run a few rows that mean nothing."""
+        ...
+
+    def close(self) -> None:
+        """May be called again."""
+        ...
+
+
 class OnnxRuntime:
     """One loaded package. `run` may be called from any thread; scaling out is by processes, so a session uses one core."""
+
+    apart = False
 
     def __init__(self, package: Path) -> None:
         model = _read(package)
@@ -55,12 +87,19 @@ class OnnxRuntime:
                 if tuple(output.shape) != (rows, *spec.tail):
                     raise InvalidInput(f"Output {spec.name} has shape {list(output.shape)} for {rows} rows.")
 
+    def close(self) -> None:
+        """Nothing is held but memory, which goes with the last reference."""
+
 
 def _read(package: Path) -> onnx.ModelProto:
     try:
-        return onnx.load_model_from_string(package.read_bytes())
+        model = onnx.load_model_from_string(package.read_bytes())
     except (DecodeError, ValueError) as error:
         raise InvalidInput(f"{package.name} is not an ONNX model: {error}.") from error
+    elsewhere = kept_elsewhere(model)
+    if elsewhere:
+        raise InvalidInput(f"{package.name} keeps {elsewhere[0][:100]!r} in another file, which no package may.")
+    return model
 
 
 def _signature(model: onnx.ModelProto, metadata: Mapping[str, str], name: str) -> Signature:

@@ -30,11 +30,15 @@ _FLOATS = frozenset({"FP16", "FP32", "FP64"})
 
 
 class TensorSpec(Struct, frozen=True):
-    """One named tensor; the first dimension is rows (-1), the others are fixed."""
+    """One named tensor; the first dimension is rows (-1), the others are fixed.
+
+    Not `nullable` is an input whose model refuses rows where it is not known.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    nullable: bool = True
 
     @property
     def dtype(self) -> type:
@@ -62,7 +66,7 @@ class TensorSpec(Struct, frozen=True):
     def null(self) -> float | str | None:
         """What the model sees for JSON null: NaN, the empty text, or None where null is refused."""
         if self.datatype in _FLOATS:
-            return float("nan")
+            return float("nan") if self.nullable else None
         return "" if self.datatype == "BYTES" else None
 
 

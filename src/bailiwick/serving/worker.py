@@ -12,6 +12,7 @@ from bailiwick.serving.control import ControlClient
 from bailiwick.serving.follower import RouteCache, RouteFollower
 from bailiwick.serving.handler import InferenceHandler
 from bailiwick.serving.metrics import Metrics
+from bailiwick.serving.python_runtime import PythonModels
 from bailiwick.serving.server import bind, serve
 from bailiwick.serving.spool import SpoolWriter
 
@@ -27,7 +28,8 @@ def serve_worker(settings: Settings, worker: int) -> None:
     metrics = Metrics(worker, lambda: _gauges(handler, follower, spool))
     handler = InferenceHandler(spool, metrics)
     control = ControlClient(settings.control_address, settings.token, workspace=settings.workspace)
-    follower = RouteFollower(control, RouteCache(settings.route_cache), handler, metrics)
+    models = PythonModels.of(settings)
+    follower = RouteFollower(control, RouteCache(settings.route_cache), handler, metrics, models.open)
     follower.start()
     _quieten_collector()
     try:
@@ -50,4 +52,5 @@ def _gauges(handler: InferenceHandler, follower: RouteFollower, spool: SpoolWrit
         "route_revision": handler.routes.revision,
         "route_load_failures": follower.load_failures,
         "draining": float(handler.draining),
+        "requests_apart": handler.apart,
     }

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import onnx
-from msgspec import Struct
 from onnx import TensorProto, helper
 
 from bailiwick.core.canonical import canonical_json
-from bailiwick.core.errors import Corrupted
 from bailiwick.training.conversion import INPUT, OUTPUT, convert
+from bailiwick.training.metadata import FORMAT
 
-FORMAT = "1"
 _DATATYPES = {TensorProto.FLOAT: "FP32", TensorProto.STRING: "BYTES"}
 
 
@@ -40,37 +37,6 @@ def package(features: onnx.ModelProto, estimator: Any) -> bytes:
     helper.set_model_props(merged, {**properties, "bailiwick.format": FORMAT, "bailiwick.signature": signature})
     onnx.checker.check_model(merged, full_check=True)
     return bytes(merged.SerializeToString(deterministic=True))
-
-
-class PackageMetadata(Struct, frozen=True):
-    """What a package says of itself: `signature` as OIP writes it, digest of the fitted features, the model's columns."""
-
-    signature: dict[str, Any]
-    features: str
-    names: tuple[str, ...]
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """OIP datatype by input name, in the order of the signature."""
-        return {item["name"]: item["datatype"] for item in self.signature["inputs"]}
-
-
-def read_metadata(model: onnx.ModelProto) -> PackageMetadata:
-    """Raises Corrupted when the model is not a package of the known format."""
-    found = {item.key: item.value for item in model.metadata_props}
-    if found.get("bailiwick.format") != FORMAT:
-        raise Corrupted(
-            f"The package has format {found.get('bailiwick.format')!r}; this version knows {FORMAT!r}.",
-            hint="Train it again with this version.",
-        )
-    try:
-        return PackageMetadata(
-            signature=json.loads(found["bailiwick.signature"]),
-            features=found["bailiwick.features"],
-            names=tuple(json.loads(found["bailiwick.names"])),
-        )
-    except (KeyError, ValueError) as error:
-        raise Corrupted(f"The package's metadata is damaged: {type(error).__name__}: {error}.") from error
 
 
 def _merge(features: onnx.ModelProto, model: onnx.ModelProto, matrix: str) -> onnx.ModelProto:

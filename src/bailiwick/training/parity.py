@@ -17,14 +17,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bailiwick.core.errors import InvalidInput
+from bailiwick.training.agreement import LEAST_ROWS, TOLERANCE
 from bailiwick.training.conversion import OUTPUT
 from bailiwick.training.estimators import predict
+from bailiwick.training.metadata import read_metadata
 from bailiwick.training.model import ParityReport
-from bailiwick.training.packaging import read_metadata
 from bailiwick.training.probes import make_probes
-
-LEAST_ROWS = 1000
-TOLERANCE = 1e-5
 
 FeatureMatrix = Callable[[pa.Table], NDArray[np.float32]]
 """The feature graph's `run`."""

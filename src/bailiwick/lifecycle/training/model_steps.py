@@ -195,7 +195,7 @@ def _champion(
         champion = platform.registry.alias(context.actor.workspace, project.name, PRODUCTION)
     except NotFound:
         return None
-    if not champion.package:
+    if champion.runtime != "onnx":
         raise CheckFailed(
             f"Version {champion.number} in production has no ONNX package, so nothing can be compared with it.",
             hint=f"Package it, or point {PRODUCTION!r} at a version that has one.",

@@ -18,7 +18,7 @@ from bailiwick.pipelines.project import Project
 from bailiwick.tracking.environment import describe_environment
 from bailiwick.tracking.licences import installed_licences
 from bailiwick.training.entrypoint import source_digest
-from bailiwick.training.packaging import read_metadata
+from bailiwick.training.metadata import read_metadata
 
 CANDIDATE = "candidate"
 PRODUCTION = "production"

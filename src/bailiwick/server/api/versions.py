@@ -60,6 +60,13 @@ class Because(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
+class PackageVersion(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether to install what the model was logged with, and to take a graph that differs only where a value is null."""
+
+    build_environment: bool = False
+    refuse_nulls: bool = False
+
+
 class AskApproval(Struct, frozen=True, forbid_unknown_fields=True):
     """Which version is to become which alias or stage."""
 
@@ -107,6 +114,23 @@ def roll_back_alias(call: Call[Nothing, Because]) -> AliasChange:
 def roll_back_stage(call: Call[Nothing, Because]) -> ModelVersion:
     """Have the version before at a stage again."""
     return call.platform.registry.rollback_stage(call.actor, call.path["model"], call.path["stage"], call.body.reason)
+
+
+def package_version(call: Call[Nothing, PackageVersion]) -> ModelVersion:
+    """Give a version that MLflow logged its package."""
+    # Imported here: it needs ONNX, which this process does without until somebody asks.
+    from bailiwick.lifecycle.packaging import story
+
+    model, number = call.path["model"], call.number("number")
+    wanted = call.body
+    return story.package_version(
+        call.platform,
+        call.actor,
+        model,
+        number,
+        build_environment=wanted.build_environment,
+        refuse_nulls=wanted.refuse_nulls,
+    )
 
 
 def delete_version(call: Call[Nothing, Because]) -> ModelVersion:

@@ -1,0 +1,276 @@
+"""The story itself: fetch, load in a process that can do no harm, convert, compare, keep, attach.
+
+This process reads the model's files as bytes, `MLmodel` and the example as text, and ONNX graphs; it never loads a model
+and never unpickles. A pass that is killed leaves nothing but a scratch folder, and is simply made again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bailiwick.core.actor import Actor, Permission
+from bailiwick.core.errors import BailiwickError, CheckFailed, Conflict, InvalidInput, LimitExceeded
+from bailiwick.lifecycle.packaging import gate, pass_through
+from bailiwick.lifecycle.packaging.children import Converted, Model, converted, running
+from bailiwick.lifecycle.packaging.probing import answers
+from bailiwick.lifecycle.platform import Platform
+from bailiwick.pyfunc.archive import FORMAT, Manifest, files_of, safe_path, unpack, write_archive
+from bailiwick.pyfunc.housing import housing_of, interpreters_of
+from bailiwick.pyfunc.interpreter import Interpreter, read_needs
+from bailiwick.pyfunc.mlmodel import DTYPES, LoggedModel, read_example, read_mlmodel
+from bailiwick.pyfunc.process import Housing
+from bailiwick.registry.model import ModelVersion
+from bailiwick.registry.rows import require_live
+from bailiwick.training.agreement import TOLERANCE, compare
+from bailiwick.training.wrapping import Draft, Input
+
+MAX_MODEL_BYTES = 16 << 30
+MAX_MODEL_FILES = 10_000
+ONNX, PYTHON = "onnx", "python"
+
+Watch = Callable[[str], None]
+"""Hears what is being done, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that is stored, and what is known of it."""
+
+    digest: str
+    signature: dict[str, Any]
+    parity: dict[str, Any]
+    environment: dict[str, Any]
+
+
+def package_version(
+    platform: Platform,
+    actor: Actor,
+    model: str,
+    number: int,
+    *,
+    build_environment: bool = False,
+    refuse_nulls: bool = False,
+    watch: Watch | None = None,
+) -> ModelVersion:
+    """Give a version that was registered from MLflow its package; one that has a package is returned as it is.
+
+    The package is ONNX when the converted graph passes the parity gate. Otherwise it is the model itself, to be run by
+    Python, and `parity` says why. With `refuse_nulls` a graph may pass that differs only where a value is null, and the
+    package then takes no null. Raises Conflict for a version whose files are not kept here, InvalidInput for one
+    that is no MLflow model or has no signature, NoInterpreter, CannotConfine, ModelRaised and ModelGone from loading it.
+    """
+    actor.require(Permission.MODELS_WRITE)
+    version = require_live(platform.registry.version(actor.workspace, model, number))
+    if version.package:
+        return version
+    watch = watch or _unwatched
+    with _scratch() as folder:
+        watch("Fetching the model's files")
+        files = folder / "files"
+        _fetch(platform, version, files)
+        model_of = read_mlmodel(files)
+        if "onnx" in model_of.flavours:
+            made = _passed_through(platform, files, model_of, watch)
+        else:
+            interpreter = _interpreter(platform, files, model_of, build_environment=build_environment, watch=watch)
+            made = _Work(platform, files, folder, model_of, interpreter, refuse_nulls, watch).package()
+    return platform.registry.attach_package(
+        actor,
+        model,
+        number,
+        package=made.digest,
+        signature=made.signature,
+        parity=made.parity,
+        environment={**version.environment, **made.environment},
+    )
+
+
+def _passed_through(platform: Platform, files: Path, model: LoggedModel, watch: Watch) -> Package:
+    watch("Checking the ONNX model")
+    passed = pass_through.package(files, model)
+    parity = {"runtime": ONNX, **gate.told(passed.report), "reason": "the model is ONNX already"}
+    return Package(platform.blobs.put(passed.package), passed.signature, parity, {})
+
+
+def _interpreter(
+    platform: Platform, files: Path, model: LoggedModel, *, build_environment: bool, watch: Watch
+) -> Interpreter:
+    if not model.inputs:
+        raise InvalidInput(
+            "The model was logged without a signature, so nothing says what its inputs are.",
+            hint="Log it with `signature=` or `input_example=`.",
+        )
+    needs = read_needs(files)
+    if not build_environment:
+        return interpreters_of(platform.settings).choose(model.flavours, needs.digest)
+    watch("Making the model's environment")
+    return interpreters_of(platform.settings).build(needs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One model on its way to a package."""
+
+    platform: Platform
+    files: Path
+    folder: Path
+    model: LoggedModel
+    interpreter: Interpreter
+    refuse_nulls: bool
+    watch: Watch
+
+    @property
+    def housing(self) -> Housing:
+        """Where models are run."""
+        return housing_of(self.platform.settings)
+
+    def package(self) -> Package:
+        self.watch("Loading the model in a confined process")
+        with running(self.interpreter, self.files, self.housing) as process:
+            loaded = Model(process, self.model)
+            confined = _confinement(process.in_force)
+            self.watch("Converting it to ONNX")
+            handed = self.folder / "handed"
+            handed.mkdir(mode=0o755)
+            own = Path(sys.executable).absolute()
+            offered = converted(self.model, process, self.interpreter, own, handed, self.housing)
+            drafts, reason = _drafts(offered, self.model)
+            self.watch("Asking the model for rows to compare on")
+            example = read_example(self.files, self.model)
+            known = gate.reference(self.model, loaded, example, drafts[0] if drafts else None)
+        self.watch(f"Comparing {known.count:,} rows")
+        judged = [gate.judge(draft, self.model, known, refuse_nulls=self.refuse_nulls) for draft in drafts]
+        about = {"example_rows": known.probes.real, "loaded_by": str(loaded.about.get("loader", ""))[:100]}
+        environment = {"model_libraries": _libraries(loaded.about), "confined": confined}
+        passed = next((each for each in judged if each.package is not None), None)
+        if passed is not None and passed.package is not None:
+            parity = {"runtime": ONNX, **gate.told(passed.report), **about, "reason": passed.reason}
+            return Package(self.platform.blobs.put(passed.package), _signature_of(passed.package), parity, environment)
+        reason = reason or judged[0].reason
+        attempt = gate.told(next((each.report for each in judged if each.report is not None), None))
+        return self._as_python(known, {"reason": reason, "onnx": attempt, **about}, environment)
+
+    def _as_python(self, known: gate.Reference, about: dict[str, Any], environment: dict[str, Any]) -> Package:
+        """The model as it is, checked by loading the package anew: the same rows must get the same answers."""
+        signature = {
+            "inputs": [_described(each) for each in known.inputs(self.model.inputs)],
+            "outputs": [
+                {"name": name, "datatype": _oip(values.dtype.name), "shape": [-1, *values.shape[1:]]}
+                for name, values in known.expected
+            ],
+        }
+        needs = read_needs(self.files)
+        manifest = Manifest(
+            format=FORMAT,
+            signature=signature,
+            flavours={name: dict(said) for name, said in self.model.flavours.items()},
+            inputs=tuple(column.described() for column in self.model.inputs),
+            tensors=self.model.tensors,
+            environment=needs.digest,
+            python=needs.version,
+            files=files_of(self.files),
+        )
+        self.watch("Writing the package, and loading the model from it")
+        with (self.folder / "package").open("w+b") as file:
+            write_archive(file, self.files, manifest)
+        again = self.folder / "again"
+        again.mkdir(mode=0o755)
+        unpack(self.folder / "package", again)
+        with running(self.interpreter, again, self.housing) as process:
+            found, refused = answers(Model(process, self.model).answers, known.rows)
+        if refused.any():
+            raise CheckFailed("The model, loaded anew from its package, refuses rows that it answered before.")
+        report = compare(known.rows, known.expected, found, probes=known.made, tolerance=TOLERANCE)
+        with self.platform.blobs.writer() as writer, (self.folder / "package").open("rb") as file:
+            while data := file.read(1 << 20):
+                writer.write(data)
+            digest = writer.commit()
+        return Package(digest, signature, {"runtime": PYTHON, **gate.told(report), **about}, environment)
+
+
+def _drafts(offered: Converted, model: LoggedModel) -> tuple[list[Draft], str]:
+    """What of the converter's graphs can be fed; and why there is none."""
+    drafts, reason = [], offered.reason
+    inputs = [Input(each.name, each.datatype, each.shape) for each in model.inputs]
+    for form, data in offered.graphs:
+        try:
+            drafts.append(Draft(data, inputs, matrix=form == "matrix"))
+        except (BailiwickError, ValueError) as error:
+            reason = reason or f"the converted graph cannot be used: {str(error).splitlines()[0][:300]}"
+    return drafts, "" if drafts else reason or "the converter gave no graph"
+
+
+def _fetch(platform: Platform, version: ModelVersion, target: Path) -> None:
+    """The version's files, as far as the platform keeps them. Raises Conflict where it does not, LimitExceeded."""
+    target.mkdir(mode=0o755)
+    size = count = 0
+    for path, pieces in platform.registry.content(version):
+        place = target / safe_path(path)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        count += 1
+        if count > MAX_MODEL_FILES:
+            raise LimitExceeded(f"A model has at most {MAX_MODEL_FILES} files here.")
+        with place.open("xb") as file:
+            for piece in pieces:
+                size += len(piece)
+                if size > MAX_MODEL_BYTES:
+                    raise LimitExceeded(f"A model has at most {MAX_MODEL_BYTES} bytes here.")
+                file.write(piece)
+        place.chmod(0o644)
+    if not count:
+        raise Conflict(
+            f"The files of {version.model} version {version.number} are not kept here, so it cannot be packaged.",
+            hint=f"It was registered from {version.source[:200]!r}; log the model through this server.",
+        )
+
+
+def _unwatched(words: str) -> None:
+    """Nobody hears it."""
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that a confined process can be shown parts of; nobody else can list it."""
+    folder = Path(tempfile.mkdtemp(prefix="bailiwick-package-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _signature_of(package: bytes) -> dict[str, Any]:
+    from bailiwick.lifecycle.scoring import load
+    from bailiwick.training.metadata import read_metadata
+
+    return read_metadata(load(package)).signature
+
+
+def _described(each: Input) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": each.name, "datatype": each.datatype, "shape": list(each.shape)}
+    return told if each.nullable else {**told, "nullable": False}
+
+
+def _oip(dtype: str) -> str:
+    return next((datatype for datatype, name in DTYPES.items() if name == dtype), "BYTES")
+
+
+def _confinement(in_force: object) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(in_force)
+    return told
+
+
+def _libraries(about: dict[str, Any]) -> dict[str, str]:
+    """Versions that the model's process told, cut: it may say anything."""
+    said = about.get("libraries")
+    found = {str(name)[:60]: str(version)[:60] for name, version in list(dict(said or {}).items())[:20]}
+    return found | {"python": str(about.get("python", ""))[:20]}
