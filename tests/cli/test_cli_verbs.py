@@ -240,7 +240,12 @@ def test_a_version_leaves_as_a_file_and_arrives_elsewhere(
 ) -> None:
     told = command("--home", populated.home, "models", "export", "flights", 1, "--json").json
     assert told["file"] == "flights-1.zip"
-    assert [each["path"] for each in told["members"]] == ["package.onnx", "card.json", "journal_proof.json"]
+    assert [each["path"] for each in told["members"]] == [
+        "package.onnx",
+        "card.json",
+        "lineage.json",
+        "journal_proof.json",
+    ]
     other = tmp_path / "other"
     made = command("--home", other, "models", "import", "flights-1.zip", "--as", "delays", "--json").json
     assert (made["model"], made["number"], made["metrics"]["roc_auc"]) == ("delays", 1, 0.71)

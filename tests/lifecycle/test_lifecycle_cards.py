@@ -16,10 +16,25 @@ from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.training.record_steps import PROJECT_FILE
 from bailiwick.pipelines.sections import Card
 from bailiwick.server.cards import WRITERS
+from bailiwick.tracking.lineage.model import Dataset, DatasetInput
 from bailiwick.tracking.model import MetricPoint, RunInput
 from tests_support.bom import complaints
 from tests_support.fraud_project import PROJECT
 from tests_support.fraud_project import run_pipeline as run
+
+FILES = {
+    "MLmodel": b"""\
+flavors:
+  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.9}
+  sklearn: {sklearn_version: 1.5.0}
+mlflow_version: 3.17.2
+signature:
+  inputs: '[{"type": "double", "name": "hour", "required": true}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1]}}]'
+""",
+    "model.pkl": b"pickle",
+    "requirements.txt": b"scikit-learn==1.5.0\n",
+}
 
 BARE: dict[str, object] = {
     "run_id": "",
@@ -214,3 +229,38 @@ class TestByHand:
 
 def test_the_project_file_knows_every_field_of_a_card() -> None:
     assert list(Card.model_fields) == list(FIELDS)
+
+
+def test_a_version_of_mlflow_has_a_card_with_all_that_is_known_of_it(platform: Platform, admin: Actor) -> None:
+    run_ = platform.tracking.start_run(admin, "e", name="fit")
+    platform.tracking.log(admin, run_.id, params={"C": "0.5"}, metrics={"auc": 0.75})
+    dataset = DatasetInput(Dataset("flights", "d1", "local", "/data/flights.csv"), {"mlflow.data.context": "training"})
+    platform.run_lineage.log_inputs(admin, run_.id, datasets=[dataset])
+    for path, data in FILES.items():
+        platform.artifacts.put(admin, platform.artifacts.locate("default", run_.artifact_uri, f"model/{path}"), [data])
+    platform.registry.create_model(admin, "late", tags={"team": "core"})
+    platform.registry.create_version(
+        admin, "late", source=f"runs:/{run_.id}/model", run_id=run_.id, tags={"checked": "yes"}
+    )
+    platform.registry.set_stage(admin, "late", 1, "Staging", reason="try it")
+    platform.governance.request(admin, "late", 1, "champion", author=admin.identity, evidence={})
+    card = model_card(platform, "default", "late", 1)
+    assert facts(card, "version")["source"] == f"runs:/{run_.id}/model"
+    assert facts(card, "version")["stage"] == "Staging"
+    assert facts(card, "version")["size (bytes)"] == sum(map(len, FILES.values()))
+    assert facts(card, "files")["flavours"] == "python_function, sklearn 1.5.0"
+    assert facts(card, "files")["Python"] == "3.11.9"
+    assert facts(card, "tags") == {"checked": "yes", "team (of the model)": "core"}
+    assert facts(card, "stages") == {"Staging": "set, was None: try it"}
+    assert facts(card, "approvals") == {"for champion": "requested; now pending"}
+    assert facts(card, "lineage")["flights"] == "trained fit"
+    assert [(each.name, each.datatype) for each in card.tensors] == [("hour", "double"), ("0", "float64")]
+    assert [(each.name, each.version) for each in card.packages] == [("scikit-learn", "1.5.0")]
+    told = [fact.source.provenance for section in card.sections for fact in section.facts]
+    assert len(told) == sum(len(section.facts) for section in card.sections)
+    assert complaints(cyclonedx(card)) == []
+    for form in ("html", "markdown"):
+        written = WRITERS[form](card)
+        text = written if isinstance(written, str) else bytes(written).decode()
+        for word in ("sklearn 1.5.0", "Staging", "checked", f"runs:/{run_.id}/model", "hour"):
+            assert word in text, (form, word)

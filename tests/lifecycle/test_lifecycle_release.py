@@ -48,6 +48,13 @@ def approve(platform: Platform, second: Actor) -> None:
         platform.governance.approve(second, request.id)
 
 
+def release(platform: Platform, admin: Actor) -> None:
+    """The first release, with a salt that is the same each time: who gets which variant decides what is measured."""
+    release_proposed(platform, admin)
+    with platform.database.write() as connection:
+        connection.execute(sqlalchemy.text("UPDATE endpoints SET salt = 'the same each time'"))
+
+
 def serve(platform: Platform, *, day: int, wrong: str = "", seed: int = 5, a_day: int = 1500) -> None:
     """A day of answered predictions with outcomes, as the data plane logs them; variant `wrong` answers upside down."""
     endpoint = platform.endpoints.endpoint("default", "fraud")
@@ -113,7 +120,7 @@ def test_a_second_version_goes_out_by_canary_and_is_promoted_on_evidence(
 ) -> None:
     train()
     approve(platform, second)
-    release_proposed(platform, admin)
+    release(platform, admin)
     pq.write_table(rows(seed=9, first_day=10), folder / "data" / "second.parquet")
     train()
     approve(platform, second)
@@ -135,7 +142,7 @@ def test_a_broken_version_is_rolled_back_and_never_sent_out_again(
 ) -> None:
     train()
     approve(platform, second)
-    release_proposed(platform, admin)
+    release(platform, admin)
     pq.write_table(rows(seed=9, first_day=10), folder / "data" / "second.parquet")
     train()
     approve(platform, second)
@@ -190,10 +197,24 @@ def test_an_unanswered_alarm_is_answered_again_only_after_the_cooldown(
 def test_a_promotion_resolves_what_was_said_of_the_version_before(
     platform: Platform, admin: Actor, second: Actor, train: Train, folder: Path
 ) -> None:
-    test_a_second_version_goes_out_by_canary_and_is_promoted_on_evidence(platform, admin, second, train, folder)
-    serve(platform, day=31, wrong="v2")
-    serve(platform, day=32, wrong="v2")
-    serve(platform, day=33, wrong="v2")
+    train()
+    approve(platform, second)
+    release(platform, admin)
+    for day in range(12, 16):
+        serve(platform, day=day, wrong="v1")
+    platform.monitors.evaluate_due(admin, "fraud")
+    assert {alarm.version for alarm in platform.monitors.alarms("default", status=AlarmStatus.OPEN)} == {1}
+    pq.write_table(rows(seed=9, first_day=10), folder / "data" / "second.parquet")
+    train()
+    approve(platform, second)
+    release_proposed(platform, admin)
+    [rollout] = platform.rollouts.rollouts("default")
+    for day in range(20, 30):
+        serve(platform, day=day)
+        if platform.rollouts.advance(admin, rollout.id).status is not Status.RUNNING:
+            break
+    for day in range(31, 34):
+        serve(platform, day=day, wrong="v2")
     platform.monitors.evaluate_due(admin, "fraud")
     settle_promotions(platform, admin)
     opened = platform.monitors.alarms("default", status=AlarmStatus.OPEN)

@@ -139,12 +139,12 @@ def test_only_setting_makes_every_earlier_version_a_candidate(numbers: list[int]
 
 
 def test_joined_graphs_name_each_record_once() -> None:
-    run: Node = {"id": "run/1", "kind": "run", "label": "run", "detail": {"a": 1}}
-    more: Node = {"id": "run/1", "kind": "run", "label": "run one", "detail": {"b": 2}}
+    run: Node = {"id": "run/1", "kind": "run", "label": "run", "time": 5, "detail": {"a": 1}}
+    more: Node = {"id": "run/1", "kind": "run", "label": "run one", "time": None, "detail": {"b": 2}}
     edge: Edge = {"from": "run/1", "to": "version/m/1", "label": "gave"}
     first: Lineage = {"nodes": [run], "edges": [edge]}
     second: Lineage = {"nodes": [more], "edges": [edge]}
     assert join([first, second]) == {
-        "nodes": [{"id": "run/1", "kind": "run", "label": "run one", "detail": {"a": 1, "b": 2}}],
+        "nodes": [{"id": "run/1", "kind": "run", "label": "run one", "time": 5, "detail": {"a": 1, "b": 2}}],
         "edges": [edge],
     }

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import BailiwickError, InvalidInput, NotFound
+from bailiwick.registry.contents import content_digest
 from bailiwick.registry.ports import LoggedModel, NoGate
-from bailiwick.registry.registration import content_digest
 from bailiwick.registry.service import RegistryService
 from bailiwick.registry.sources import Claim, ModelUri, follow, parse_model_uri
 from bailiwick.store.records import Records

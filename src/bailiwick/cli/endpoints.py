@@ -61,6 +61,20 @@ def deploy(
     answer(f"{model} version {version} serves endpoint {name}.", after, as_json=json)
 
 
+@app.command()
+def rollback(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option(help="Why; required, and kept in the journal.")],
+    json: JsonOption = False,
+) -> None:
+    """Send all traffic to the version that served before, at once. Again goes one further back."""
+    from bailiwick.lifecycle.rollback import roll_back_endpoint
+
+    with open_session() as (platform, actor):
+        after = roll_back_endpoint(platform, actor, name, reason)
+    answer(f"Endpoint {name} serves {split(after.variants)} again.", after, as_json=json)
+
+
 def split(variants: Iterable[Variant]) -> str:
     """`flights 2: 5 %, flights 1: 95 %`."""
     return ", ".join(f"{each.model} {each.version}: {each.weight / 100:g} %" for each in variants)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,18 @@ def output_column(name: str) -> str:
     return "out_" + _FORBIDDEN.sub("_", name)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a version answered at an endpoint: how many predictions, how many of them failed, first and last event time."""
+
+    model: str
+    version: int
+    count: int
+    failed: int
+    first: int | None
+    last: int | None
+
+
 class PredictionLogs:
     """The logs of every workspace: endpoints of one name in two workspaces have nothing to do with each other."""
 
@@ -94,6 +107,7 @@ class PredictionLog:
         # The default workspace's tables have always been where they are; a workspace's name is a safe folder name.
         self._folder = "" if workspace == "default" else f"workspaces/{workspace}/"
         self._watermarks: dict[str, tuple[int, int | None]] = {}
+        self._answered: dict[str, tuple[int, list[Answered]]] = {}
 
     def predictions_table(self, endpoint: str) -> str:
         """Name of the endpoint's table of predictions."""
@@ -177,6 +191,18 @@ class PredictionLog:
             known = self._watermarks[endpoint] = (table.version(), self._newest_time(endpoint, table))
         return known[1]
 
+    def answered(self, endpoint: str) -> list[Answered]:
+        """What each version answered, by model and version, counted in one stream and remembered until more is logged."""
+        name = self.predictions_table(endpoint)
+        if not self._tables.exists(name):
+            return []
+        table = self._tables.open(name)
+        known = self._answered.get(endpoint)
+        if known is None or known[0] != table.version():
+            rows = pa.RecordBatchReader.from_stream(table.scan(columns=["model", "version", "status", "time"]))
+            known = self._answered[endpoint] = (table.version(), _counted(rows))
+        return known[1]
+
     def _newest_time(self, endpoint: str, table: DeltaTable) -> int | None:
         files = pa.table(table.get_add_actions(flatten=True))
         if "max.time" in files.column_names and files["max.time"].null_count == 0:
@@ -191,6 +217,16 @@ class PredictionLog:
         wanted = None if columns is None else [column for column in columns if column in known]
         read = pa.table(table.scan(columns=wanted, predicate=" AND ".join(conditions) or None))
         return _with_missing(_plain(read), columns)
+
+
+def _counted(rows: pa.RecordBatchReader) -> list[Answered]:
+    query = """
+        SELECT model, version, count(*), count(*) FILTER (status <> 200), min(time), max(time)
+        FROM rows WHERE model IS NOT NULL AND version IS NOT NULL GROUP BY ALL ORDER BY ALL
+    """
+    with duckdb.connect() as connection:
+        connection.register("rows", rows)
+        return [Answered(*row) for row in connection.sql(query).fetchall()]
 
 
 def _window(start: int | None, end: int | None) -> list[str]:

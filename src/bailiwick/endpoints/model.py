@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 BASIS_POINTS = 10_000
@@ -51,3 +53,28 @@ class RouteChange(Struct, frozen=True):
     reason: str
     epoch: int
     variants: tuple[Variant, ...]
+
+
+ROLLED_BACK = "rolled back: "
+"""How the reason of a change begins that went back to what was served before."""
+
+
+def served_before(history: Iterable[RouteChange]) -> list[tuple[str, int]]:
+    """Versions, as (model, number), that an endpoint can go back to, last resort first, from its history oldest first.
+
+    Only what had all the traffic counts, so that nobody goes back into the middle of a canary. Like undo: a deployment
+    pushes, going back pops, so a second rollback goes one further back and never to and fro.
+    """
+    served: list[tuple[str, int]] = []
+    alone = False
+    for change in history:
+        alone = len(change.variants) == 1
+        if not alone:
+            continue
+        found = (change.variants[0].model, change.variants[0].version)
+        if change.reason.startswith(ROLLED_BACK) and found in served:
+            while served[-1] != found:
+                served.pop()
+        elif served[-1:] != [found]:
+            served.append(found)
+    return served[:-1] if alone else served

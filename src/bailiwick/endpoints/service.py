@@ -12,11 +12,20 @@ from sqlalchemy import Row, Select, insert, select, update
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import InvalidInput, NotFound
 from bailiwick.core.ids import new_id
-from bailiwick.endpoints.model import BASIS_POINTS, ROUTE_FORMAT, Endpoint, RouteChange, RouteTable, Variant
+from bailiwick.endpoints.model import (
+    BASIS_POINTS,
+    ROLLED_BACK,
+    ROUTE_FORMAT,
+    Endpoint,
+    RouteChange,
+    RouteTable,
+    Variant,
+)
 from bailiwick.endpoints.tables import changes, endpoints, revisions
 from bailiwick.store.records import Change, Records
 
 MAX_VARIANTS = 16
+MAX_REASON = 5_000
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,99}")
 _VARIANTS = msgspec.json.Decoder(tuple[Variant, ...])
@@ -64,6 +73,20 @@ class EndpointService:
             current = _endpoint(change.execute(_select_one(change.workspace, name)).one())
             changed = _write(change, current, msgspec.structs.replace(current, variants=split), reason)
             change.record("endpoint.traffic_set", f"endpoint/{name}", **_detail(changed, reason))
+        return changed
+
+    def roll_back(self, actor: Actor, name: str, wanted: Variant, *, reason: str) -> Endpoint:
+        """Give all traffic to a version that had it before (see `served_before`). Raises NotFound, InvalidInput without a reason."""
+        if not reason.strip():
+            raise InvalidInput(f"Rolling back endpoint {name!r} needs a reason; say what went wrong.")
+        self.endpoint(actor.workspace, name)
+        why = f"{ROLLED_BACK}{reason.strip()}"[:MAX_REASON]
+        with self._records.change(actor, Permission.ENDPOINTS_DEPLOY) as change:
+            _next_revision(change)
+            current = _endpoint(change.execute(_select_one(change.workspace, name)).one())
+            only = (msgspec.structs.replace(wanted, weight=BASIS_POINTS),)
+            changed = _write(change, current, msgspec.structs.replace(current, variants=only), why)
+            change.record("endpoint.rolled_back", f"endpoint/{name}", **_detail(changed, why))
         return changed
 
     def endpoint(self, workspace: str, name: str) -> Endpoint:
@@ -121,6 +144,15 @@ class EndpointService:
         return [each for each in found if any((v.model, v.version) == (model, version) for v in each[1].variants)][
             :limit
         ]
+
+    def endpoints_of(self, workspace: str, model: str) -> list[str]:
+        """Names of the endpoints that give any version of a model traffic, or ever did."""
+        asked = msgspec.json.encode({"model": model}).decode()[1:-1] + ","
+        here = (changes.c.workspace == workspace, changes.c.variants.contains(asked, autoescape=True))
+        with self._records.read() as connection:
+            rows = connection.execute(select(changes.c.endpoint, changes.c.variants).where(*here)).all()
+        # SQLite does not tell capitals apart here, so the names are compared once more.
+        return sorted({row.endpoint for row in rows if any(v.model == model for v in _VARIANTS.decode(row.variants))})
 
     def _find(self, workspace: str, name: str) -> Endpoint | None:
         with self._records.read() as connection:

@@ -36,7 +36,8 @@ class Policy:
     """What a version of `model` (`*`: any without a policy of its own) needs to become `target`.
 
     Each key of `evidence` must be given and true. `expires_ms` bounds how long a request may wait for its decisions,
-    and then how long the approval holds; None is for ever.
+    and then how long the approval holds; None is for ever. `who` are the names of those whose approval counts; empty is
+    everyone with the permission to approve.
     """
 
     workspace: str
@@ -46,6 +47,7 @@ class Policy:
     not_author: bool = True
     evidence: tuple[str, ...] = ()
     expires_ms: int | None = None
+    who: tuple[str, ...] = ()
     updated: int = 0
     updated_by: str = ""
 
@@ -113,8 +115,9 @@ def how_to_request(policy: Policy, model: str, number: int, author: str) -> str:
     proof = f" with the evidence {', '.join(policy.evidence)}" if policy.evidence else ""
     who = f" other than its author {author}" if policy.not_author else ""
     people = "1 identity" if policy.approvers == 1 else f"{policy.approvers} identities"
+    named = f" among {', '.join(policy.who)}" if policy.who else ""
     return (
-        f"Request approval of {model} version {number} for {policy.target!r}{proof}; then {people}{who} "
+        f"Request approval of {model} version {number} for {policy.target!r}{proof}; then {people}{named}{who} "
         "with the permission 'models.approve' must approve it."
     )
 
@@ -125,11 +128,18 @@ def check_policy(policy: Policy) -> Policy:
         ("model", policy.model),
         ("target", policy.target),
         *(("evidence key", k) for k in policy.evidence),
+        *(("approver", name) for name in policy.who),
     ):
         if not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
             raise InvalidInput(f"A policy's {what} must be printable and 1 to {MAX_NAME_LENGTH} long, not {name!r}.")
     if not 1 <= policy.approvers <= MAX_APPROVERS:
         raise InvalidInput(f"A policy needs 1 to {MAX_APPROVERS} approvers, not {policy.approvers}.")
+    if len(policy.who) > MAX_APPROVERS:
+        raise InvalidInput(f"A policy names at most {MAX_APPROVERS} approvers, not {len(policy.who)}.")
+    if policy.who and len(policy.who) < policy.approvers:
+        raise InvalidInput(
+            f"A policy that needs {policy.approvers} approvers must name as many, not {len(policy.who)}."
+        )
     if policy.expires_ms is not None and not 0 < policy.expires_ms < 2**53:
         raise InvalidInput(f"expires_ms {policy.expires_ms} must be a number of milliseconds above 0, or None.")
     return policy

@@ -12,7 +12,7 @@ from bailiwick.governance.model import ANY_MODEL, ApprovalRequest, Decision, Pol
 from bailiwick.governance.tables import decisions, policies, requests
 
 AnyRow = Row[*tuple[Any, ...]]
-_CAN_EXPIRE = (Status.PENDING, Status.APPROVED)
+CAN_EXPIRE = (Status.PENDING, Status.APPROVED)
 
 
 def find_policy(connection: Connection, workspace: str, model: str, target: str) -> Policy | None:
@@ -28,7 +28,12 @@ def policy_of(row: AnyRow) -> Policy:
     """The record of a row."""
     columns = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's columns by name
     return Policy(
-        **{**columns, "evidence": tuple(msgspec.json.decode(row.evidence)), "not_author": bool(row.not_author)}
+        **{
+            **columns,
+            "evidence": tuple(msgspec.json.decode(row.evidence)),
+            "who": tuple(msgspec.json.decode(row.who)),
+            "not_author": bool(row.not_author),
+        }
     )
 
 
@@ -48,7 +53,7 @@ def load_requests(
 
 
 def _request_of(row: AnyRow, votes: tuple[Decision, ...], now: int) -> ApprovalRequest:
-    lapsed = row.status in _CAN_EXPIRE and row.expires is not None and row.expires <= now
+    lapsed = row.status in CAN_EXPIRE and row.expires is not None and row.expires <= now
     columns = dict(row._mapping)  # noqa: SLF001
     columns |= {
         "evidence": msgspec.json.decode(row.evidence),
@@ -61,8 +66,8 @@ def _request_of(row: AnyRow, votes: tuple[Decision, ...], now: int) -> ApprovalR
 def has_status(status: str, now: int) -> ColumnElement[bool]:
     """The condition that a request reads as `status` at the time `now`."""
     stored = requests.c.status == status
-    if status in _CAN_EXPIRE:
+    if status in CAN_EXPIRE:
         return and_(stored, or_(requests.c.expires.is_(None), requests.c.expires > now))
     if status == Status.EXPIRED:
-        return or_(stored, and_(requests.c.status.in_(_CAN_EXPIRE), requests.c.expires <= now))
+        return or_(stored, and_(requests.c.status.in_(CAN_EXPIRE), requests.c.expires <= now))
     return stored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.canonical import canonical_json
+from bailiwick.core.clock import to_text
 from bailiwick.core.errors import CheckFailed, Conflict, InvalidInput, NotAllowed, NotFound
 from bailiwick.core.ids import new_id
 from bailiwick.governance.model import (
@@ -25,8 +26,8 @@ from bailiwick.governance.model import (
     missing_evidence,
     refusal,
 )
-from bailiwick.governance.rows import find_policy, has_status, load_requests, policy_of
-from bailiwick.governance.tables import decisions, policies, requests
+from bailiwick.governance.rows import CAN_EXPIRE, find_policy, has_status, load_requests, policy_of
+from bailiwick.governance.tables import decisions, policies, requests, statements
 from bailiwick.store.records import Change, Records
 
 MAX_EVIDENCE_BYTES = 32_768
@@ -51,6 +52,7 @@ class GovernanceService:
         not_author: bool = True,
         evidence: Sequence[str] = (),
         expires_ms: int | None = None,
+        who: Sequence[str] = (),
     ) -> Policy:
         """Make or replace the policy for a model (`*`: every model without its own) and a target alias.
 
@@ -58,8 +60,8 @@ class GovernanceService:
         is changes nothing. What was approved under the old policy stays approved.
         """
         actor.require(Permission.MODELS_APPROVE)
-        keys = tuple(dict.fromkeys(evidence))
-        wanted = check_policy(Policy(actor.workspace, model, target, approvers, not_author, keys, expires_ms))
+        keys, names = tuple(dict.fromkeys(evidence)), tuple(dict.fromkeys(who))
+        wanted = check_policy(Policy(actor.workspace, model, target, approvers, not_author, keys, expires_ms, names))
         before = self._own_policy(wanted)
         if before is not None and _rules(before) == _rules(wanted):
             return before
@@ -155,6 +157,34 @@ class GovernanceService:
             change.record(f"approval.{word}", f"version/{found.model}/{found.number}", **detail)
         return self.request_by_id(actor.workspace, request_id)
 
+    def overdue(self, *, limit: int = 100) -> dict[str, list[str]]:
+        """Ids, by workspace, of requests whose time is over and which nobody has closed; the first to expire first."""
+        late = (requests.c.status.in_(CAN_EXPIRE), requests.c.expires <= self._records.clock())
+        query = select(requests.c.workspace, requests.c.id).where(*late)
+        found: dict[str, list[str]] = {}
+        with self._records.read() as connection:
+            for row in connection.execute(query.order_by(requests.c.expires, requests.c.id).limit(limit)):
+                found.setdefault(row.workspace, []).append(row.id)
+        return found
+
+    def expire(self, actor: Actor, request_ids: Sequence[str]) -> list[ApprovalRequest]:
+        """Close those of the requests whose time is over, in one change; returns them. Closing again changes nothing.
+
+        They have read EXPIRED since that time, whether or not anybody came by to close them.
+        """
+        actor.require(Permission.MODELS_WRITE)
+        late = (requests.c.id.in_(request_ids), requests.c.status.in_(CAN_EXPIRE))
+        with self._records.read() as connection:
+            now = self._records.clock()
+            overdue = load_requests(connection, actor.workspace, now, *late, requests.c.expires <= now)
+        if not overdue:
+            return []
+        with self._records.change(actor, Permission.MODELS_WRITE) as change:
+            closed = _expire(change, overdue)
+            if not closed:
+                change.record("approval.confirmed", f"version/{overdue[0].model}/{overdue[0].number}")
+        return closed
+
     def request_by_id(self, workspace: str, request_id: str) -> ApprovalRequest:
         """Raises NotFound."""
         found = self._newest(workspace, requests.c.id == request_id)
@@ -195,6 +225,20 @@ class GovernanceService:
             hint=how_to_request(policy, model, number, author),
         )
 
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def rename(self, change: Change, model: str, new_name: str) -> None:
+        """Have policies, requests and statements of a model follow it to another name, as part of its renaming.
+
+        A model with policies of its own is renamed by those who may set them: its old name would be free of rules.
+        """
+        own = (policies.c.workspace == change.workspace, policies.c.model == model)
+        if change.execute(select(policies.c.target).where(*own).limit(1)).first() is not None:
+            change.actor.require(Permission.MODELS_APPROVE)
+        for table in (policies, requests, statements):
+            here = (table.c.workspace == change.workspace, table.c.model == model)
+            change.execute(update(table).where(*here).values(model=new_name))
+
     def _newest(self, workspace: str, *conditions: ColumnElement[bool]) -> ApprovalRequest | None:
         with self._records.read() as connection:
             found = load_requests(connection, workspace, self._records.clock(), *conditions, limit=1)
@@ -214,6 +258,7 @@ def _rules(policy: Policy) -> dict[str, Any]:
         "not_author": policy.not_author,
         "evidence": list(policy.evidence),
         "expires_ms": policy.expires_ms,
+        **({"who": list(policy.who)} if policy.who else {}),
     }
 
 
@@ -227,6 +272,7 @@ def _write_policy(change: Change, policy: Policy) -> None:
         "not_author": policy.not_author,
         "evidence": msgspec.json.encode(policy.evidence).decode(),
         "expires_ms": policy.expires_ms,
+        "who": msgspec.json.encode(policy.who).decode(),
         "updated": change.time,
         "updated_by": change.actor.identity,
     }
@@ -263,7 +309,7 @@ def _insert_request(
     change: Change, policy: Policy, question: tuple[str, int, str], *, author: str, evidence: str
 ) -> str:
     model, number, target = question
-    change.execute(update(requests).where(*_overdue(change, question)).values(status=Status.EXPIRED))
+    _expire(change, load_requests(change.connection, change.workspace, change.time, *_overdue(change, question)))
     request_id = new_id()
     row = {
         "id": request_id,
@@ -290,6 +336,23 @@ def _overdue(change: Change, question: tuple[str, int, str]) -> tuple[ColumnElem
     return *over, requests.c.expires <= change.time, *_question(*question)
 
 
+def _expire(change: Change, overdue: Iterable[ApprovalRequest]) -> list[ApprovalRequest]:
+    """Close each request whose time is over, and say so; those that somebody else has closed are left out."""
+    closed = []
+    for request in overdue:
+        here = (requests.c.id == request.id, requests.c.workspace == change.workspace)
+        still = (requests.c.status.in_(CAN_EXPIRE), requests.c.expires <= change.time)
+        before = change.execute(select(requests.c.status).where(*here, *still).with_for_update(key_share=True)).scalar()
+        if before is None:
+            continue
+        change.execute(update(requests).where(*here).values(status=Status.EXPIRED))
+        told = {"number": request.number, "target": request.target, "request": request.id, "expires": request.expires}
+        resource = f"version/{request.model}/{request.number}"
+        change.record("approval.expired", resource, **told, was=before, requested_by=request.requested_by)
+        closed.append(request)
+    return closed
+
+
 def _locked_request(change: Change, request_id: str) -> ApprovalRequest:
     here = (requests.c.workspace == change.workspace, requests.c.id == request_id)
     change.execute(select(requests.c.id).where(*here).with_for_update(key_share=True))
@@ -304,11 +367,23 @@ def _vote_of(request: ApprovalRequest, actor: Actor) -> str | None:
 
 
 def _require_may_vote(actor: Actor, request: ApprovalRequest, policy: Policy, verdict: Verdict) -> None:
+    if request.status == Status.EXPIRED:
+        raise Conflict(
+            f"Request {request.id} expired on {to_text(request.expires or 0)} and takes no more votes: {request.model} "
+            f"version {request.number} for {request.target!r} was not decided in time, or its approval has lapsed.",
+            hint="Request approval anew; what was said of this one stays in the journal.",
+        )
     if request.status != Status.PENDING:
         raise Conflict(f"Request {request.id} is {request.status} and takes no more votes.", hint="Make a new request.")
     if _vote_of(request, actor) is not None:
         raise Conflict(f"{actor.name} has voted on request {request.id} already; an identity votes once.")
     if verdict is Verdict.APPROVE:
+        if policy.who and not {actor.name, actor.identity} & {*policy.who}:
+            raise NotAllowed(
+                f"{actor.name} is not among those who may approve {request.model} for {request.target!r}: "
+                f"{', '.join(policy.who)}.",
+                hint="Ask one of them, or have the policy name you.",
+            )
         if policy.not_author and actor.identity == request.author:
             raise NotAllowed(
                 f"{actor.name} registered {request.model} version {request.number} and may not approve it.",

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from bailiwick.store.database import metadata
@@ -30,6 +31,7 @@ policies = Table(
     Column("not_author", Boolean(create_constraint=False), nullable=False),
     Column("evidence", Text, nullable=False),
     Column("expires_ms", BigInteger, nullable=True),
+    Column("who", Text, nullable=False, server_default=text("'[]'")),
     Column("updated", BigInteger, nullable=False),
     Column("updated_by", String(250), nullable=False),
     PrimaryKeyConstraint("workspace", "model", "target"),
@@ -64,6 +66,15 @@ Index(
     unique=True,
     sqlite_where=_PENDING,
     postgresql_where=_PENDING,
+)
+
+_OPEN = requests.c.status.in_(("PENDING", "APPROVED"))
+Index(
+    "ix_governance_requests_expires",
+    requests.c.expires,
+    requests.c.id,
+    sqlite_where=_OPEN,
+    postgresql_where=_OPEN,
 )
 
 decisions = Table(

@@ -9,15 +9,17 @@ from bailiwick.lifecycle.platform import Platform
 from bailiwick.registry.comparison import VersionComparison, VersionFacts, compare
 from bailiwick.registry.model import ModelVersion
 
+MAX_SOURCE = 500
+
 
 def compare_versions(platform: Platform, workspace: str, model: str, left: int, right: int) -> VersionComparison:
     """Set two versions side by side, deleted ones too. Raises NotFound."""
     versions = [platform.registry.version(workspace, model, number, deleted=True) for number in (left, right)]
-    before, after = (_facts(platform, version) for version in versions)
+    before, after = (facts_of(platform, version) for version in versions)
     return compare(before, after)
 
 
-def _facts(platform: Platform, version: ModelVersion) -> VersionFacts:
+def facts_of(platform: Platform, version: ModelVersion) -> VersionFacts:
     """What was registered with a version; what was not, as its run has it."""
     parameters, metrics = dict(version.parameters), dict(version.metrics)
     if version.run_id and not (parameters and metrics):
@@ -30,10 +32,28 @@ def _facts(platform: Platform, version: ModelVersion) -> VersionFacts:
 
 
 def _data(platform: Platform, version: ModelVersion) -> dict[str, Any]:
-    if not version.snapshot:
-        return {}
+    """The snapshot that the version names, and whatever else its run read; what an MLflow client said of its data too."""
+    facts = _snapshot(platform, version.workspace, version.snapshot) if version.snapshot else {}
+    if not version.run_id:
+        return facts
     try:
-        snapshot = platform.data.snapshot(version.workspace, version.snapshot)
+        run = platform.tracking.run(version.workspace, version.run_id)
+    except NotFound:
+        return facts
+    for read in run.inputs:
+        if read.snapshot != version.snapshot:
+            found = _snapshot(platform, version.workspace, read.snapshot)
+            facts |= {f"{read.role} / {name}": value for name, value in found.items()}
+    links = platform.run_lineage.links(version.workspace, [version.run_id]).get(version.run_id)
+    for each in links.datasets if links else ():
+        told = {"digest": each.dataset.digest, "source": each.dataset.source[:MAX_SOURCE], "read for": each.context}
+        facts |= {f"{each.dataset.name} / {name}": value for name, value in told.items() if value}
+    return facts
+
+
+def _snapshot(platform: Platform, workspace: str, snapshot_id: str) -> dict[str, Any]:
+    try:
+        snapshot = platform.data.snapshot(workspace, snapshot_id)
     except NotFound:
         return {}
     facts: dict[str, Any] = {

@@ -24,6 +24,8 @@ def apply_project(platform: Platform, actor: Actor, project: Project) -> Project
             approvers=rule.approvers,
             not_author=rule.not_author,
             evidence=rule.evidence,
+            expires_ms=rule.expires_ms,
+            who=rule.who,
         )
     for policy in platform.governance.policies(actor.workspace):
         if policy.model == applied.name and policy.target not in applied.govern.approvals:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from bailiwick.governance.cards.fields import FIELDS, REQUIRED
@@ -12,6 +12,7 @@ from bailiwick.lifecycle.cards import sections
 from bailiwick.lifecycle.cards.gaps import gaps_of
 from bailiwick.lifecycle.cards.measurements import datasets_of, metrics_of, packages_of, tensors_of
 from bailiwick.lifecycle.cards.origins import Origins, find_origins
+from bailiwick.lifecycle.lineage.walk import Direction, trace
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.registry.model import ModelVersion
 
@@ -67,14 +68,19 @@ def _sections(platform: Platform, version: ModelVersion, origins: Origins, card:
     appearances = platform.endpoints.appearances(workspace, model, number)
     return [
         sections.version_section(version, platform.registry.model(workspace, model), origins),
+        sections.files_section(version, origins),
+        sections.tags_section(version, platform.registry.model(workspace, model)),
         sections.gates_section(origins),
         sections.parity_section(version, origins),
         sections.limits_section(version, card.metrics, origins),
         sections.inputs_section(platform, version, origins),
         sections.parameters_section(version, origins),
         sections.code_section(version, origins),
-        sections.lineage_section(platform.registry.lineage(workspace, model, number), origins),
+        sections.lineage_section(
+            asdict(trace(platform, workspace, f"version/{model}/{number}", Direction.BACKWARD)), origins
+        ),
         sections.aliases_section(platform.registry.alias_history(workspace, model), number),
+        sections.stages_section(platform.registry.stage_history(workspace, model), number),
         sections.approvals_section([each for each in requests if each.number == number]),
         sections.deployments_section(appearances, version),
         sections.monitoring_section(platform, version, (endpoint for endpoint, _ in appearances)),

@@ -12,7 +12,7 @@ from bailiwick.core.errors import Conflict, InvalidInput, LimitExceeded, NotFoun
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.governance.service import GovernanceService
 from bailiwick.pipelines.projects import ProjectService
-from bailiwick.registry.ports import LoggedModel, StoredFile
+from bailiwick.registry.ports import LoggedModel, Reach, StoredFile
 from bailiwick.tracking.artifacts.service import ArtifactService
 
 VERSIONS_TAG = "mlflow.modelVersions"
@@ -103,6 +103,21 @@ class KeptArtifacts:
     def __init__(self, artifacts: ArtifactService) -> None:
         self._artifacts = artifacts
 
+    def reach(self, workspace: str, uri: str) -> Reach:
+        """Those that are kept by digest are listed with it; others are read."""
+        try:
+            place = self._artifacts.locate(workspace, uri)
+        except (Conflict, InvalidInput, LimitExceeded):
+            return Reach.NONE
+        return Reach.LISTED if self._artifacts.by_digest(place) else Reach.READ
+
+    def remove(self, actor: Actor, uri: str) -> int:
+        """Every file below, on behalf of the platform: whoever may destroy a version need not be one who may write files."""
+        if self.reach(actor.workspace, uri) is Reach.NONE:
+            return 0
+        place = self._artifacts.locate(actor.workspace, uri)
+        return self._artifacts.delete(system_actor(actor.workspace, "registry"), place) if place.path else 0
+
     def files(self, workspace: str, uri: str) -> Sequence[StoredFile] | None:
         """Every file below; None where the URI is out of the platform's reach."""
         try:
@@ -135,19 +150,19 @@ class Dependents:
         self._governance = governance
 
     def of_model(self, workspace: str, model: str) -> Sequence[str]:
-        """Endpoints that route to any of its versions, its project, its own policies."""
-        endpoints = {
-            f"endpoint {endpoint.name!r}"
-            for endpoint in self._endpoints.endpoints(workspace)
-            if any(variant.model == model for variant in endpoint.variants)
-        }
+        """Endpoints that route, or ever did, to any of its versions (predictions are logged under its name), its project."""
+        endpoints = {f"endpoint {name!r}" for name in self._endpoints.endpoints_of(workspace, model)}
         projects = {f"project {each.name!r}" for each in self._projects.projects(workspace) if each.name == model}
+        return sorted(endpoints | projects)
+
+    def of_name(self, workspace: str, name: str) -> Sequence[str]:
+        """The same, and policies that were made before there is a model."""
         policies = {
             f"the policy for {policy.target!r}"
             for policy in self._governance.policies(workspace)
-            if policy.model == model
+            if policy.model == name
         }
-        return sorted(endpoints | projects | policies)
+        return sorted({*self.of_model(workspace, name), *policies})
 
     def of_version(self, workspace: str, model: str, number: int) -> Sequence[str]:
         """Endpoints that route to it."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bailiwick.core.actor import Actor, Permission
+from bailiwick.core.actor import Actor, Permission, system_actor
 from bailiwick.core.errors import CheckFailed, NotAllowed
 from bailiwick.governance.model import ApprovalRequest, Policy, Status
-from bailiwick.lifecycle.evidence import model_card
+from bailiwick.lifecycle.evidence import card_evidence
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.registry.model import AliasChange, ModelVersion, parse_stage
 from bailiwick.registry.service import targets_of
@@ -54,6 +54,15 @@ def request_approval(platform: Platform, actor: Actor, model: str, number: int, 
     return platform.governance.request(actor, model, number, target, author=version.created_by, evidence=evidence)
 
 
+def close_expired(platform: Platform) -> list[str]:
+    """Close requests for approval whose time is over, in every workspace; one sentence for each."""
+    return [
+        f"request {each.id} for {each.model} version {each.number} to become {each.target} has expired"
+        for workspace, overdue in platform.governance.overdue().items()
+        for each in platform.governance.expire(system_actor(workspace, "governance"), overdue)
+    ]
+
+
 def evidence_for(platform: Platform, version: ModelVersion) -> dict[str, Any]:
     """What is known in favour of a version: parity and card as its records have them, and what was put forward before.
 
@@ -64,8 +73,9 @@ def evidence_for(platform: Platform, version: ModelVersion) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for request in reversed(earlier):  # oldest first, so that the newest counts
         known |= request.evidence
-    card = model_card(platform, workspace, model, number)
-    return known | {"card": bool(card.sections), "parity": version.parity.get("passed") is True}
+    known.pop("card_missing", None)
+    card = card_evidence(platform, workspace, model, number)
+    return known | card | {"parity": version.parity.get("passed") is True}
 
 
 def _answered(

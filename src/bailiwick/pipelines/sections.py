@@ -216,6 +216,12 @@ class Approval(Section):
     approvers: int = Field(default=1, ge=0, le=20)
     not_author: bool = True
     evidence: tuple[Text, ...] = ()
+    who: tuple[Text, ...] = Field(
+        default=(), description="Whose approval counts; everyone's who may approve by default"
+    )
+    expires_ms: OptionalDurationMs = Field(
+        default=None, alias="expires", description="How long a request may wait, and then how long an approval holds"
+    )
 
 
 class Retention(Section):

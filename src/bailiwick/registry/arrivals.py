@@ -10,6 +10,7 @@ from sqlalchemy import case, insert, update
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import Conflict, InvalidInput
 from bailiwick.registry.catalogue import write_tags
+from bailiwick.registry.measuring import unless_known
 from bailiwick.registry.model import (
     MAX_ID_LENGTH,
     MAX_SOURCE_LENGTH,
@@ -21,9 +22,9 @@ from bailiwick.registry.model import (
     check_text,
 )
 from bailiwick.registry.pointers import touch_model, touch_version
-from bailiwick.registry.registration import MEASURED, VersionVerbs
-from bailiwick.registry.rows import DOCUMENTS, MAX_NUMBER, ensure_model, load_versions, lock_model
-from bailiwick.registry.sources import Followed, check_source, files_of, is_local
+from bailiwick.registry.registration import UNKNOWN, VersionVerbs
+from bailiwick.registry.rows import MAX_NUMBER, ensure_model, load_versions, lock_model
+from bailiwick.registry.sources import check_source, files_of, is_local
 from bailiwick.registry.tables import model_tags, models, version_tags, versions
 from bailiwick.store.faults import reach
 from bailiwick.store.records import Change
@@ -70,13 +71,14 @@ class ArrivalVerbs(VersionVerbs):
         for key, value in given.items():
             check_tag(key, value)
         with self._records.change(actor, Permission.MODELS_WRITE) as change:
-            if ensure_model(change, name, description) and created:
+            new = ensure_model(change, name, description)
+            if new and created:
                 here = (models.c.workspace == change.workspace, models.c.name == name)
                 change.execute(update(models).where(*here).values(created=created))
             lock_model(change, name)
             write_tags(change, model_tags, {"model": name}, given)
             touch_model(change, name, description=description)
-            change.record("model.imported", f"model/{name}", origin=origin, tags=sorted(given)[:100])
+            change.record("model.imported", f"model/{name}", origin=origin, tags=sorted(given)[:100], new=new)
         reach("registry.model_imported")
         return self.model(actor.workspace, name)
 
@@ -121,7 +123,7 @@ class ArrivalVerbs(VersionVerbs):
 
     def _content_of(self, workspace: str, each: ArrivedVersion) -> dict[str, object]:
         files = "" if is_local(each.storage) else files_of(each.storage, self._parts.origins, workspace)
-        return self._content(workspace, Followed(each.source, each.storage, files, each.run_id, each.model_id))
+        return self._content(workspace, files)
 
 
 def _checked(version: ArrivedVersion) -> ArrivedVersion:
@@ -142,11 +144,10 @@ def _checked(version: ArrivedVersion) -> ArrivedVersion:
 
 
 def _insert(change: Change, model: str, arrived: ArrivedVersion, content: Mapping[str, object]) -> None:
-    facts: dict[str, object] = dict.fromkeys(DOCUMENTS, "{}") | dict.fromkeys(MEASURED, "") | {"size_bytes": 0}
     said = {name: getattr(arrived, name) for name in ArrivedVersion.__slots__ if name != "tags"}
     moment = {"created": arrived.created or change.time, "updated": arrived.updated or change.time}
     row = {"workspace": change.workspace, "model": model, "created_by": change.actor.identity}
-    change.execute(insert(versions).values({**facts, **content, **said, **moment, **row}))
+    change.execute(insert(versions).values({**UNKNOWN, **content, **said, **moment, **row}))
     write_tags(change, version_tags, {"model": model, "number": arrived.number}, arrived.tags)
 
 
@@ -160,6 +161,6 @@ def _renew(change: Change, before: ModelVersion, arrived: ArrivedVersion, conten
     if before.deleted is not None:
         return
     told = {name: getattr(arrived, name) for name in ("description", "status", "status_message")}
-    found = {} if before.digest else dict(content)  # files may come after the version that they are
+    found = {} if before.digest else unless_known(content, before)  # files may come after the version that they are
     touch_version(change, before.model, before.number, **told, **found)
     write_tags(change, version_tags, {"model": before.model, "number": before.number}, arrived.tags)

@@ -15,6 +15,7 @@ from bailiwick.registry.pointers import touch_model
 from bailiwick.registry.ports import (
     ArtifactCatalog,
     ModelReferences,
+    NameFollowers,
     NoOrigins,
     Origins,
     PromotionGate,
@@ -40,6 +41,7 @@ class Parts:
     origins: Origins = field(default_factory=NoOrigins)
     artifacts: ArtifactCatalog | None = None
     references: ModelReferences | None = None
+    followers: Sequence[NameFollowers] = ()
 
 
 class ModelVerbs:
@@ -136,26 +138,26 @@ class ModelVerbs:
         return True
 
     def rename_model(self, actor: Actor, model: str, new_name: str) -> Model:
-        """Give a model another name; versions, tags, aliases, stages and their history go with it.
+        """Give a model another name; versions, tags, aliases, stages and their history go with it, and in the same
+        transaction whatever else follows it: its policies, requests for approval and what is stated of it.
 
-        Raises AlreadyExists for a name that is or was taken, and Conflict while others know the model by its name: its
-        policies would not go with it.
+        Raises AlreadyExists for a name that is or was taken, and Conflict while others know the model by its name and
+        cannot follow: a project declares it in a file, endpoints have answered under it.
         """
         actor.require(Permission.MODELS_WRITE)
         check_model_name(new_name)
         self.model(actor.workspace, model)
         if new_name == model:
             return self.model(actor.workspace, model)
-        for name in (model, new_name):
-            known = self._parts.references.of_model(actor.workspace, name) if self._parts.references else ()
-            if known:
-                raise Conflict(
-                    f"Model {model!r} cannot be renamed to {new_name!r}: {', '.join(known)} goes by the name {name!r}.",
-                    hint="Let those go first, or register the versions under the new name.",
-                )
+        references = self._parts.references
+        held = references.of_model(actor.workspace, model) if references else ()
+        _require_free(model, new_name, held, model)
+        _require_free(model, new_name, references.of_name(actor.workspace, new_name) if references else (), new_name)
         with self._records.change(actor, Permission.MODELS_WRITE) as change:
             lock_model(change, model)
             rename(change, model, new_name)
+            for each in self._parts.followers:
+                each.rename(change, model, new_name)
             change.record("model.renamed", f"model/{new_name}", previous=model)
         return self.model(actor.workspace, new_name)
 
@@ -187,6 +189,14 @@ class ModelVerbs:
                 shown = show_model(change, model, found.deleted)
                 change.record("model.restored", f"model/{model}", versions=shown)
         return self.model(actor.workspace, model)
+
+
+def _require_free(model: str, new_name: str, known: Sequence[str], name: str) -> None:
+    if known:
+        raise Conflict(
+            f"Model {model!r} cannot be renamed to {new_name!r}: {', '.join(known)} goes by the name {name!r}.",
+            hint="Let those go first, or register the versions under the new name.",
+        )
 
 
 def write_tags(change: Change, table: Table, of: Mapping[str, object], tags: Mapping[str, str]) -> None:

@@ -75,10 +75,17 @@ def _origin(version: ModelVersion) -> dict[str, Any]:
         "logged model": version.model_id,
         "snapshot": version.snapshot,
         "code": version.code_version,
+        "flavours": ", ".join(version.flavors),
+        **{f"version of {name}": known for name, known in version.flavors.items() if known},
+        "MLflow": version.content.get("mlflow_version", ""),
+        "Python": version.environment.get("python", ""),
+        "requirements": version.content.get("requirements_digest", ""),
+        "files": version.content.get("files"),
+        "input example": version.content.get("input_example"),
         "stage": "" if version.stage == Stage.NONE else version.stage,
         "created by": version.created_by,
     }
-    return {name: value for name, value in told.items() if value not in {"", None}}
+    return {name: value for name, value in told.items() if value is not None and value != ""}
 
 
 def _columns(signature: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +95,7 @@ def _columns(signature: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(columns, list) and all(isinstance(each, Mapping) and "name" in each for each in columns):
             for each in columns:
                 rest = [str(value) for key, value in each.items() if key != "name"]
-                flat[f"{direction.removesuffix('s')} {each['name']}"] = " ".join(rest)
+                flat[f"{direction.removesuffix('s')} {each['name']}".strip()] = " ".join(rest)
         else:
             flat[direction] = columns
     return flat

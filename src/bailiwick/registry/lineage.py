@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from bailiwick.registry.model import ModelVersion, Stage
 
@@ -12,11 +12,14 @@ Edge = TypedDict("Edge", {"from": str, "to": str, "label": str})
 
 
 class Node(TypedDict):
-    """`id` is `kind/name` as in the journal's resources, so that the same record joins up across graphs."""
+    """`id` is `kind/name` as in the journal's resources, so that the same record joins up across graphs. `time` is when it
+    came about, in UTC milliseconds, None where that is not known.
+    """
 
     id: str
     kind: str
     label: str
+    time: int | None
     detail: dict[str, object]
 
 
@@ -35,54 +38,57 @@ def version_lineage(version: ModelVersion, aliases: Iterable[str] | None = None)
     me = f"version/{version.model}/{version.number}"
     run, snapshot = f"run/{version.run_id}", f"snapshot/{version.snapshot}"
     code = f"code/{version.code_version}"
-    content = _content(version)
+    content = content_of(version)
     nodes: list[Node] = []
     edges: list[Edge] = []
     if version.snapshot:
-        nodes.append(_node(snapshot, f"snapshot {version.snapshot[:12]}"))
+        nodes.append(node(snapshot, f"snapshot {version.snapshot[:12]}"))
     if version.code_version:
-        nodes.append(_node(code, f"code {version.code_version[:12]}"))
+        nodes.append(node(code, f"code {version.code_version[:12]}"))
     if version.run_id:
-        nodes.append(_node(run, f"run {version.run_id[:12]}"))
+        nodes.append(node(run, f"run {version.run_id[:12]}"))
         if version.snapshot:
-            edges.append(_edge(snapshot, run, "trained"))
+            edges.append(edge(snapshot, run, "trained"))
         if version.code_version:
-            edges.append(_edge(code, run, "ran in"))
-        edges.append(_edge(run, content["id"], "produced"))
+            edges.append(edge(code, run, "ran in"))
+        edges.append(edge(run, content["id"], "produced"))
     elif version.snapshot:
-        edges.append(_edge(snapshot, content["id"], "trained"))
+        edges.append(edge(snapshot, content["id"], "trained"))
     nodes.append(content)
     nodes.append(
-        _node(
+        node(
             me,
             f"{version.model} version {version.number}",
+            time=version.created,
             created=version.created,
             created_by=version.created_by,
             deleted=version.deleted,
             **({"purged": version.purged} if version.purged is not None else {}),
         )
     )
-    edges.append(_edge(content["id"], me, "registered as"))
+    edges.append(edge(content["id"], me, "registered as"))
     if version.stage != Stage.NONE:
-        nodes.append(_node(f"stage/{version.model}/{version.stage}", version.stage))
-        edges.append(_edge(me, f"stage/{version.model}/{version.stage}", "is"))
+        nodes.append(node(f"stage/{version.model}/{version.stage}", version.stage))
+        edges.append(edge(me, f"stage/{version.model}/{version.stage}", "is"))
     for alias in sorted(version.aliases if aliases is None else aliases):
-        nodes.append(_node(f"alias/{version.model}/{alias}", alias))
-        edges.append(_edge(me, f"alias/{version.model}/{alias}", "is"))
+        nodes.append(node(f"alias/{version.model}/{alias}", alias))
+        edges.append(edge(me, f"alias/{version.model}/{alias}", "is"))
     return {"nodes": nodes, "edges": edges}
 
 
-def _content(version: ModelVersion) -> Node:
+def content_of(version: ModelVersion) -> Node:
     """What was registered: a package, a logged model, or whatever is at a URI; a copy comes from another version."""
     if version.native:
-        return _node(f"package/{version.digest}", f"package {version.digest[:12]}", size_bytes=version.size_bytes)
-    detail = {"size_bytes": version.size_bytes, "digest": version.digest} if version.digest else {}
+        return node(f"package/{version.digest}", f"package {version.digest[:12]}", size_bytes=version.size_bytes)
+    detail: dict[str, Any] = {"size_bytes": version.size_bytes, "digest": version.digest} if version.digest else {}
     if version.source.startswith(f"{COPY}/") and version.source.rpartition("/")[2].isdigit():
         named = version.source.removeprefix(f"{COPY}/")
-        return _node(f"version/{named}", " version ".join(named.rsplit("/", 1)), **detail)
+        return node(f"version/{named}", " version ".join(named.rsplit("/", 1)), **detail)
     if version.model_id:
-        return _node(f"logged_model/{version.model_id}", f"logged model {version.model_id[:14]}", **detail)
-    return _node(f"source/{version.source}", version.source, **detail)
+        return node(f"logged_model/{version.model_id}", f"logged model {version.model_id[:14]}", **detail)
+    elsewhere = {key: value for key, value in version.tags.items() if key.startswith("origin.")}
+    label = f"archive of {elsewhere['origin.model']}" if elsewhere.get("origin.model") else version.source
+    return node(f"source/{version.source}", label, **(detail | ({"elsewhere": elsewhere} if elsewhere else {})))
 
 
 def join(graphs: Iterable[Lineage]) -> Lineage:
@@ -90,18 +96,21 @@ def join(graphs: Iterable[Lineage]) -> Lineage:
     nodes: dict[str, Node] = {}
     edges: dict[tuple[str, str, str], Edge] = {}
     for graph in graphs:
-        for node in graph["nodes"]:
-            known = nodes.get(node["id"])
-            detail = {**(known["detail"] if known else {}), **node["detail"]}
-            nodes[node["id"]] = {**node, "detail": detail}
-        for edge in graph["edges"]:
-            edges.setdefault((edge["from"], edge["to"], edge["label"]), edge)
+        for each in graph["nodes"]:
+            known = nodes.get(each["id"])
+            detail = {**(known["detail"] if known else {}), **each["detail"]}
+            time = each["time"] if each["time"] is not None or known is None else known["time"]
+            nodes[each["id"]] = {**each, "time": time, "detail": detail}
+        for line in graph["edges"]:
+            edges.setdefault((line["from"], line["to"], line["label"]), line)
     return {"nodes": list(nodes.values()), "edges": list(edges.values())}
 
 
-def _node(node_id: str, label: str, **detail: object) -> Node:
-    return {"id": node_id, "kind": node_id.split("/", 1)[0], "label": label, "detail": detail}
+def node(node_id: str, label: str, *, time: int | None = None, **detail: object) -> Node:
+    """A record; its kind is in its id."""
+    return {"id": node_id, "kind": node_id.split("/", 1)[0], "label": label, "time": time, "detail": detail}
 
 
-def _edge(start: str, end: str, label: str) -> Edge:
+def edge(start: str, end: str, label: str) -> Edge:
+    """That one record came of another; the label reads from the first to the second."""
     return {"from": start, "to": end, "label": label}

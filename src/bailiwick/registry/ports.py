@@ -1,12 +1,16 @@
-"""What the registry needs of others: a gate before promotion, where versions came from, what files they have, who uses them."""
+"""What the registry needs of others: a gate before promotion, where versions came from, what files they have, who uses
+them, and who must follow when one is renamed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from bailiwick.core.actor import Actor
+from bailiwick.store.records import Change
 
 
 class PromotionGate(Protocol):
@@ -74,8 +78,20 @@ class StoredFile:
     size_bytes: int
 
 
+class Reach(Enum):
+    """How near files are: listed with their digests at once, to be read for those, or out of the platform's reach."""
+
+    LISTED = "listed"
+    READ = "read"
+    NONE = "none"
+
+
 class ArtifactCatalog(Protocol):
     """Files that the platform itself keeps, by the URI of the folder they are in."""
+
+    def reach(self, workspace: str, uri: str) -> Reach:
+        """What `files` takes there; asking costs nothing."""
+        ...
 
     def files(self, workspace: str, uri: str) -> Sequence[StoredFile] | None:
         """Every file below, by path; None where the URI is not of the platform's own store."""
@@ -85,12 +101,28 @@ class ArtifactCatalog(Protocol):
         """One file's bytes in pieces. Raises NotFound, Corrupted."""
         ...
 
+    def remove(self, actor: Actor, uri: str) -> int:
+        """Remove every file below, and return how many; none where there is none, or where the URI is out of reach."""
+        ...
+
+
+class NameFollowers(Protocol):
+    """Records of other domains that go by a model's name and must go on doing so when it gets another."""
+
+    def rename(self, change: Change, model: str, new_name: str) -> None:
+        """Have everything under the old name go by the new one, as part of `change`, which is journalled by the registry."""
+        ...
+
 
 class ModelReferences(Protocol):
     """Who else knows a model, or a version, by its name: what must be let go before it is renamed or destroyed."""
 
     def of_model(self, workspace: str, model: str) -> Sequence[str]:
-        """In words, e.g. `endpoint late`; empty where nothing refers to the model."""
+        """Those that would not follow it to another name, in words, e.g. `endpoint late`; empty where there is none."""
+        ...
+
+    def of_name(self, workspace: str, name: str) -> Sequence[str]:
+        """Whatever goes by a name that no model has yet, in words; empty where nothing does."""
         ...
 
     def of_version(self, workspace: str, model: str, number: int) -> Sequence[str]:

@@ -9,7 +9,7 @@ from sqlalchemy import Table, delete, insert, or_, select, update
 from bailiwick.core.errors import AlreadyExists, Conflict
 from bailiwick.registry.model import AliasAction, ModelVersion, Stage
 from bailiwick.registry.pointers import move_alias, move_stage, touch_model, touch_version
-from bailiwick.registry.rows import ensure_model, load_aliases, load_versions
+from bailiwick.registry.rows import DOCUMENTS, ensure_model, load_aliases, load_versions
 from bailiwick.registry.tables import (
     alias_changes,
     aliases,
@@ -89,7 +89,7 @@ def empty_version(change: Change, version: ModelVersion) -> None:
     """Destroy what a version says and leave the tombstone: number, digest, size, ids of its origin, times, author."""
     here = (version_tags.c.workspace == change.workspace, version_tags.c.model == version.model)
     change.execute(delete(version_tags).where(*here, version_tags.c.number == version.number))
-    cleared = dict.fromkeys(("signature", "metrics", "slices", "parity", "environment", "parameters"), "{}")
+    cleared = dict.fromkeys(DOCUMENTS, "{}")
     cleared |= dict.fromkeys(
         ("description", "storage", "run_link", "status_message", "package", "reference_profile"), ""
     )

@@ -29,7 +29,7 @@ MAX_NUMBER = 2**31 - 1
 BATCH = 500
 Item = TypeVar("Item")
 AnyRow = Row[*tuple[Any, ...]]
-DOCUMENTS = ("signature", "metrics", "slices", "parity", "environment", "parameters")
+DOCUMENTS = ("signature", "metrics", "slices", "parity", "environment", "parameters", "content")
 
 
 def encode(what: str, document: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 
@@ -31,7 +31,7 @@ from bailiwick.registry.pointers import (
     stage_rollback,
     stages_at,
 )
-from bailiwick.registry.ports import ArtifactCatalog, ModelReferences, NoOrigins, Origins, PromotionGate
+from bailiwick.registry.ports import ArtifactCatalog, ModelReferences, NameFollowers, NoOrigins, Origins, PromotionGate
 from bailiwick.registry.rows import (
     find_version,
     load_aliases,
@@ -51,6 +51,7 @@ class RegistryService(ArrivalVerbs):
 
     With `blobs`, a package must be stored before it is registered. `origins` and `artifacts` are asked about sources,
     `references` before something is renamed or destroyed; without them nothing is known and nothing refers to anything.
+    `followers` are told when a model is renamed.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class RegistryService(ArrivalVerbs):
         origins: Origins | None = None,
         artifacts: ArtifactCatalog | None = None,
         references: ModelReferences | None = None,
+        followers: Sequence[NameFollowers] = (),
     ) -> None:
         self._records = records
         self._parts = Parts(
@@ -71,6 +73,7 @@ class RegistryService(ArrivalVerbs):
             origins=origins or NoOrigins(),
             artifacts=artifacts,
             references=references,
+            followers=followers,
         )
 
     # -- aliases -------------------------------------------------------------------------------------------------

@@ -76,6 +76,8 @@ versions = Table(
     Column("stage", String(20), nullable=False, server_default=text("'None'")),
     Column("updated", BigInteger, nullable=False, server_default=text("0")),
     Column("purged", BigInteger, nullable=True),
+    Column("content", Text, nullable=False, server_default=text("'{}'")),
+    Column("content_state", String(20), nullable=False, server_default=text("'known'")),
     PrimaryKeyConstraint("workspace", "model", "number"),
     ForeignKeyConstraint(["workspace", "model"], ["registry_models.workspace", "registry_models.name"]),
     Index("ix_registry_versions_run", "workspace", "run_id", "model"),
@@ -86,6 +88,18 @@ versions = Table(
     Index("ix_registry_versions_updated", "workspace", "updated", "model", "number"),
     Index("ix_registry_versions_stage", "workspace", "model", "stage", "number"),
 )
+
+_UNREAD = versions.c.content_state == "pending"
+Index(
+    "ix_registry_versions_unread",
+    versions.c.created,
+    versions.c.workspace,
+    versions.c.model,
+    versions.c.number,
+    sqlite_where=_UNREAD,
+    postgresql_where=_UNREAD,
+)
+Index("ix_registry_versions_model_id", versions.c.workspace, versions.c.model_id)
 
 version_tags = Table(
     "registry_version_tags",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bailiwick.core.actor import Actor
 from bailiwick.core.canonical import sha256_hex
 from bailiwick.core.errors import NotFound
-from bailiwick.registry.ports import LoggedModel, StoredFile
+from bailiwick.registry.ports import LoggedModel, Reach, StoredFile
 
 
 @dataclass(slots=True)
@@ -33,10 +33,21 @@ class FakeOrigins:
 
 
 class FakeArtifacts:
-    """Satisfies `ArtifactCatalog` from bytes in memory."""
+    """Satisfies `ArtifactCatalog` from bytes in memory; with `reading` as if their digests were not known."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reading: bool = False) -> None:
         self._kept: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.reading = reading
+
+    def reach(self, workspace: str, uri: str) -> Reach:  # noqa: ARG002 - the port's
+        """Everything but a store of others is near."""
+        if uri.partition(":")[0] not in {"mlflow-artifacts", "file"}:
+            return Reach.NONE
+        return Reach.READ if self.reading else Reach.LISTED
+
+    def remove(self, actor: Actor, uri: str) -> int:
+        """All below it."""
+        return len(self._kept.pop((actor.workspace, uri), {}))
 
     def put(self, workspace: str, uri: str, files: Mapping[str, bytes]) -> None:
         """Keep files below a URI."""
@@ -67,6 +78,10 @@ class FakeReferences:
     def of_model(self, workspace: str, model: str) -> Sequence[str]:  # noqa: ARG002 - the port's
         """As given."""
         return self.models.get(model, ())
+
+    def of_name(self, workspace: str, name: str) -> Sequence[str]:  # noqa: ARG002 - the port's
+        """As given."""
+        return self.models.get(name, ())
 
     def of_version(self, workspace: str, model: str, number: int) -> Sequence[str]:  # noqa: ARG002 - the port's
         """As given."""

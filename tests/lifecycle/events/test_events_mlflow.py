@@ -98,6 +98,16 @@ MADE: list[tuple[tuple[str, str, dict[str, Any]], str, dict[str, Any]]] = [
         {"name": "greet", "alias": "best", "version": "1"},
     ),
     (("alias.removed", "alias/greet/best", {}), "prompt_alias.deleted", {"name": "greet", "alias": "best"}),
+    (
+        ("model.imported", "model/late", {"new": True, "tags": ["team"]}),
+        "registered_model.created",
+        {"name": "late", "tags": {"team": "a"}, "description": "Late flights"},
+    ),
+    (
+        ("version.imported", "version/late/4", {"new": True}),
+        "model_version.created",
+        {"name": "late", "version": "4", "source": "s3://b/m", "run_id": None, "tags": {}, "description": None},
+    ),
 ]
 
 
@@ -128,6 +138,16 @@ def test_every_event_that_mlflow_has_for_models_and_prompts_is_covered() -> None
 )
 def test_what_mlflow_has_no_event_for_is_not_told(facts: FakeFacts, action: str, resource: str) -> None:
     assert MlflowFormat(facts).announce(entry(action, resource, key="k")) == []
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"), [("model.imported", "model/late"), ("version.imported", "version/late/4")]
+)
+@pytest.mark.parametrize("detail", [{"new": False}, {}])
+def test_what_arrives_a_second_time_or_was_told_already_is_not_told(
+    facts: FakeFacts, action: str, resource: str, detail: dict[str, Any]
+) -> None:
+    assert MlflowFormat(facts).announce(entry(action, resource, **detail)) == []
 
 
 def test_a_record_that_is_gone_by_now_leaves_what_the_entry_says(facts: FakeFacts) -> None:

@@ -18,12 +18,13 @@ from bailiwick.lifecycle.cards.measurements import HEADLINE
 from bailiwick.lifecycle.cards.origins import Origins
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.monitoring.model import AlarmStatus
-from bailiwick.registry.model import AliasChange, Model, ModelVersion
+from bailiwick.registry.model import AliasChange, ContentState, Model, ModelVersion, Stage, StageChange
 
 LARGEST_EXACT = 2**53 - 1
 SHOWN_CATEGORIES = 12
 WATCHED_ENDPOINTS = 5
 WINDOWS = 100
+LONGEST_TAG = 500
 JUDGING = frozenset({"evidence", "limit"})
 """What the monitor's own test keeps beside what it measured."""
 SOURCE_TAGS = ("mlflow.source.name", "mlflow.source.type", "mlflow.source.git.branch", "mlflow.source.git.repoURL")
@@ -35,11 +36,62 @@ def version_section(version: ModelVersion, model: Model, origins: Origins) -> Se
         ("digest", version.digest, origins.registered),
         ("size (bytes)", version.size_bytes, origins.registered),
         ("registered", to_text(version.created), origins.registered),
+        ("source", version.source, origins.stated),
+        ("logged model", version.model_id, origins.stated),
+        ("run", version.run_id, origins.registered if version.native else origins.stated),
+        ("stage", "" if version.stage == Stage.NONE else version.stage, origins.registered),
         ("description", version.description, origins.stated),
     ]
     described = Source(Provenance.STATED, f"model/{model.name}")
     facts.append(("description of the model", model.description, described))
     return _section("version", "Version", [Fact(name, value, source) for name, value, source in facts if value])
+
+
+def files_section(version: ModelVersion, origins: Origins) -> Section:
+    """What its files are and say of themselves: read by the platform, written by whoever saved the model."""
+    said = version.content
+    flavors = ", ".join(f"{name} {known}".strip() for name, known in version.flavors.items())
+    unread = "" if version.content_state == ContentState.KNOWN else f"not read: {version.content_state}"
+    requirements = said.get("requirements_digest", "")
+    facts: list[tuple[str, Scalar, Source]] = [
+        ("flavours", flavors, origins.registered if version.native else origins.stated),
+        ("files", unread or plain(said.get("files")), origins.registered),
+        ("MLflow", plain(said.get("mlflow_version")), origins.stated),
+        ("Python", plain(said.get("python_version")), origins.stated),
+        ("digest of requirements", plain(requirements), origins.registered),
+        ("input example", _yes_or_no(said.get("input_example")), origins.registered),
+        ("problem", plain(said.get("problem")), origins.registered),
+    ]
+    return _section("files", "Files", [Fact(name, value, source) for name, value, source in facts if value])
+
+
+def _yes_or_no(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else ""
+
+
+def tags_section(version: ModelVersion, model: Model) -> Section:
+    """Tags of the version, and those of the model, which hold for all its versions."""
+    mine = Source(Provenance.STATED, f"version/{version.model}/{version.number}")
+    facts = [Fact(key, value, mine) for key, value in sorted(version.tags.items())]
+    of_model = Source(Provenance.STATED, f"model/{model.name}")
+    facts += [Fact(f"{key} (of the model)", value, of_model) for key, value in sorted(model.tags.items())]
+    return _section("tags", "Tags", [replace(fact, value=_short(fact.value)) for fact in facts])
+
+
+def _short(value: Scalar) -> Scalar:
+    return f"{value[:LONGEST_TAG]}…" if isinstance(value, str) and len(value) > LONGEST_TAG else value
+
+
+def stages_section(history: Iterable[StageChange], number: int) -> Section:
+    """Each time that it came to a stage or left one."""
+    facts = []
+    for each in history:
+        if each.number == number:
+            verb = f"{each.action.replace('_', ' ')}, was {each.previous}"
+            record = f"stage/{each.model}/{each.stage}"
+            source = Source(Provenance.MEASURED, record, by=each.actor, identity=each.identity, time=each.time)
+            facts.append(Fact(each.stage, f"{verb}: {each.reason}" if each.reason else verb, source))
+    return _section("stages", "Stages", facts)
 
 
 def gates_section(origins: Origins) -> Section:
@@ -146,7 +198,7 @@ def lineage_section(graph: Mapping[str, Any], origins: Origins) -> Section:
     labels = {node["id"]: node["label"] for node in graph.get("nodes", ())}
     facts = []
     for edge in graph.get("edges", ()):
-        if edge["to"].startswith("alias/"):
+        if edge["to"].startswith(("alias/", "stage/")):
             continue
         start, end = labels.get(edge["from"], edge["from"]), labels.get(edge["to"], edge["to"])
         facts.append(Fact(start, f"{edge['label']} {end}", origins.registered))

@@ -26,11 +26,11 @@ class Named:
 
 
 def named(entry: Entry) -> Named:
-    """From the resource `model/NAME`, `version/NAME/NUMBER` or `alias/NAME/ALIAS`; names hold no slashes."""
+    """From the resource `model/NAME`, `version/NAME/NUMBER`, `alias/NAME/ALIAS` or `stage/NAME/STAGE`; names hold no slashes."""
     kind, _, rest = entry.resource.partition("/")
-    model, _, last = rest.rpartition("/") if kind in {"version", "alias"} else (rest, "", "")
+    model, _, last = rest.rpartition("/") if kind in {"version", "alias", "stage"} else (rest, "", "")
     number = entry.detail.get("number")
-    if kind == "alias":
+    if kind in {"alias", "stage"}:
         return Named(model, "" if number is None else str(number), last)
     return Named(model, last)
 

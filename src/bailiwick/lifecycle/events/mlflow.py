@@ -50,7 +50,7 @@ class MlflowFormat:
     def announce(self, entry: Entry) -> list[Announcement]:
         """None, or one."""
         names = MLFLOW.get(entry.action)
-        if names is None:
+        if names is None or (names.when_new and entry.detail.get("new") is not True):
             return []
         prompt = self._facts.is_prompt(entry.workspace, named(entry).model)
         event = names.prompt if prompt else names.model
@@ -94,7 +94,8 @@ class MlflowFormat:
         return whole if whole.startswith(told) else told
 
     def _model(self, entry: Entry, model: str) -> dict[str, Any]:
-        tags = entry.detail.get("tags") or self._facts.model_tags(entry.workspace, model)
+        said = entry.detail.get("tags")  # of a model that was imported only the keys
+        tags = said if isinstance(said, dict) and said else self._facts.model_tags(entry.workspace, model)
         shown = {key: value for key, value in tags.items() if key not in INTERNAL}
         return {"name": model, "tags": shown, "description": self._facts.description(entry.workspace, model)}
 

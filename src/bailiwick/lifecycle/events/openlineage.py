@@ -1,7 +1,9 @@
 """OpenLineage run events (specification 2-0-2): what training and pipeline runs read and made.
 
 A training run is a run of the job `experiments/NAME`, which reads `snapshots/ID`; a version that is registered from it
-is told as a later event of the same run, with the output `models/NAME`. https://openlineage.io/spec/2-0-2/OpenLineage.json
+is told as a later event of the same run, with the output `models/NAME`. So is whatever happens to the version later:
+approvals, aliases and stages, deletion; for one that came from no run of ours the registry is the job, and each event a run
+of its own. Endpoints are jobs that read models. https://openlineage.io/spec/2-0-2/OpenLineage.json
 """
 
 from __future__ import annotations
@@ -16,9 +18,19 @@ from bailiwick._version import __version__
 from bailiwick.core.clock import to_text
 from bailiwick.core.errors import InvalidInput, NotFound
 from bailiwick.data.service import DataService
-from bailiwick.lifecycle.events.facts import named
+from bailiwick.lifecycle.events.facts import RegistryFacts, named
 from bailiwick.lifecycle.events.signing import standard_headers
-from bailiwick.lifecycle.events.table import OPENLINEAGE, OPENLINEAGE_EVENTS, RUN_STATUS, RUN_UPDATED
+from bailiwick.lifecycle.events.table import (
+    ABOUT_ENDPOINTS,
+    ABOUT_MODELS,
+    ABOUT_VERSIONS,
+    OPENLINEAGE,
+    OPENLINEAGE_EVENTS,
+    RUN_STATUS,
+    RUN_UPDATED,
+)
+from bailiwick.pipelines.service import PipelineService
+from bailiwick.registry.service import RegistryService
 from bailiwick.store.journal.model import Entry
 from bailiwick.tracking.model import Run
 from bailiwick.tracking.service import TrackingService
@@ -30,6 +42,8 @@ PRODUCER = f"urn:bailiwick:{__version__}"
 EVERYTHING = "*"
 MAX_DATASETS = 100
 MAX_METRICS = 200
+TOLD = ("reason", "target", "status", "comment", "number", "previous", "was", "digest")
+"""What is told of an entry's detail beside what it did to whom."""
 
 
 class OpenLineageFormat:
@@ -38,9 +52,13 @@ class OpenLineageFormat:
     name = "openlineage"
     content_type = "application/json"
 
-    def __init__(self, tracking: TrackingService, data: DataService) -> None:
+    def __init__(
+        self, tracking: TrackingService, data: DataService, registry: RegistryService, pipelines: PipelineService
+    ) -> None:
         self._tracking = tracking
         self._data = data
+        self._facts = RegistryFacts(registry)
+        self._pipelines = pipelines
 
     def check_subscription(self, subscription: str) -> str:
         """`*` or `run.` and an event type in lower case."""
@@ -57,13 +75,15 @@ class OpenLineageFormat:
         """One for each entry that begins or ends a run, or says what came of it."""
         kind = RUN_STATUS.get(str(entry.detail.get("status")), "") if entry.action == RUN_UPDATED else ""
         kind = kind or OPENLINEAGE.get(entry.action, "")
-        if not kind:
-            return []
-        told = self._registered(entry) if entry.action == "version.registered" else self._run(entry)
-        if told is None:
-            return []
-        event = {"eventType": kind, "eventTime": to_text(entry.time), **told, "producer": PRODUCER}
-        return [Announcement(_event_name(kind), _body(event))]
+        if kind:
+            return [_announcement(kind, entry, self._run(entry))]
+        if entry.action in ABOUT_VERSIONS and self._is_about_a_version(entry):
+            return [_announcement("OTHER", entry, self._version(entry))]
+        if entry.action in ABOUT_MODELS:
+            return [_announcement("OTHER", entry, self._model(entry))]
+        if entry.action in ABOUT_ENDPOINTS:
+            return [_announcement("OTHER", entry, self._endpoint(entry))]
+        return []
 
     def example(self, subscription: str, workspace: str, time: int) -> Announcement:
         """A run that nobody has made."""
@@ -81,7 +101,7 @@ class OpenLineageFormat:
     def _run(self, entry: Entry) -> dict[str, Any]:
         _, _, run_id = entry.resource.partition("/")
         if entry.action.startswith("pipeline_run."):
-            pipeline = str(entry.detail.get("pipeline") or "unknown")
+            pipeline = str(entry.detail.get("pipeline") or self._pipeline_of(entry.workspace, run_id))
             facets = _failure(entry)
             return _told(entry.workspace, run_id, f"pipelines/{pipeline}", "PIPELINE", facets)
         found = self._find(entry.workspace, run_id)
@@ -94,19 +114,46 @@ class OpenLineageFormat:
         job = f"experiments/{found.experiment}"
         return _told(entry.workspace, run_id, job, "TRAINING", facets, inputs=inputs[:MAX_DATASETS])
 
-    def _registered(self, entry: Entry) -> dict[str, Any] | None:
-        """The version as an output of the run it came from; None for one that came from no run of ours."""
-        found = self._find(entry.workspace, str(entry.detail.get("run_id") or ""))
-        if found is None:
-            return None
+    def _is_about_a_version(self, entry: Entry) -> bool:
+        """Whether it names one, and, of what arrived from elsewhere, one that was not told already."""
+        if entry.action == "version.imported" and "new" not in entry.detail:  # an archive's, which was registered too
+            return False
+        return bool(named(entry).version or entry.detail.get("previous"))
+
+    def _version(self, entry: Entry) -> dict[str, Any]:
+        """The version as an output of the run it came from, or of the registry where that is no run of ours."""
         about = named(entry)
-        version = _facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=about.version)
-        output = _dataset(entry.workspace, f"models/{about.model}", {"version": version})
+        number = about.version or str(entry.detail.get("previous"))
+        run_id = entry.detail.get("run_id") or self._facts.version(entry.workspace, about.model, number).get("run_id")
+        output = _model_dataset(entry, about.model, number, ABOUT_VERSIONS[entry.action])
+        found = self._find(entry.workspace, str(run_id or ""))
+        if found is None:
+            return _told(entry.workspace, entry.id, f"registry/{about.model}", "REGISTRY", _engine(), outputs=[output])
         inputs = [self._snapshot(entry.workspace, each) for each in sorted({each.snapshot for each in found.inputs})]
         job = f"experiments/{found.experiment}"
         return _told(
             entry.workspace, found.id, job, "TRAINING", _engine(), inputs=inputs[:MAX_DATASETS], outputs=[output]
         )
+
+    def _model(self, entry: Entry) -> dict[str, Any]:
+        model = named(entry).model
+        output = _model_dataset(entry, model, "", ABOUT_MODELS[entry.action])
+        return _told(entry.workspace, entry.id, f"registry/{model}", "REGISTRY", _engine(), outputs=[output])
+
+    def _endpoint(self, entry: Entry) -> dict[str, Any]:
+        """An endpoint as a job that reads the versions among which its traffic is split."""
+        name = entry.resource.partition("/")[2]
+        variants = entry.detail.get("variants")
+        served = [each for each in variants if isinstance(each, Mapping)] if isinstance(variants, list) else []
+        inputs = [_model_dataset(entry, str(each.get("model")), str(each.get("version")), "") for each in served]
+        return _told(entry.workspace, entry.id, f"endpoints/{name}", "SERVING", _engine(), inputs=inputs[:MAX_DATASETS])
+
+    def _pipeline_of(self, workspace: str, run_id: str) -> str:
+        """The entry of a run's end does not name its pipeline."""
+        try:
+            return self._pipelines.run(workspace, run_id).pipeline
+        except NotFound:
+            return "unknown"
 
     def _find(self, workspace: str, run_id: str) -> Run | None:
         try:
@@ -125,6 +172,29 @@ class OpenLineageFormat:
             "version": _facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=found.digest),
         }
         return _dataset(workspace, f"snapshots/{snapshot_id}", facets)
+
+
+def _announcement(kind: str, entry: Entry, told: Mapping[str, Any]) -> Announcement:
+    event = {"eventType": kind, "eventTime": to_text(entry.time), **told, "producer": PRODUCER}
+    return Announcement(_event_name(kind), _body(event))
+
+
+def _model_dataset(entry: Entry, model: str, number: str, change: str) -> dict[str, Any]:
+    """A version (or the model, without a number) as a dataset, with what became of it and who decided that."""
+    facets: dict[str, Any] = {}
+    if number:
+        facets["version"] = _facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=number)
+    if change:
+        before = {}
+        if change == "RENAME":
+            identity = {"name": f"models/{entry.detail.get('previous', '')}", "namespace": _namespace(entry.workspace)}
+            before = {"previousIdentifier": identity}
+        name = "LifecycleStateChangeDatasetFacet"
+        facets["lifecycleStateChange"] = _facet(name, "1-0-1", lifecycleStateChange=change, **before)
+    said = {key: entry.detail[key] for key in TOLD if entry.detail.get(key) not in (None, "")}
+    own = {"_producer": PRODUCER, "_schemaURL": f"{SCHEMA}#/$defs/DatasetFacet"}
+    facets["bailiwick_decision"] = {**own, "action": entry.action, "subject": entry.resource, "by": entry.actor, **said}
+    return _dataset(entry.workspace, f"models/{model}", facets)
 
 
 def _told(

@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from bailiwick.endpoints.model import Endpoint, RouteChange, RouteTable
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.rollback import roll_back_endpoint as back_to_before
 from bailiwick.server.api.route import Call, Nothing
 
 MAX_WAIT_SECONDS = 30.0
@@ -35,6 +36,12 @@ class RouteHistory(Struct, frozen=True):
     """Changes of one endpoint's traffic, oldest first."""
 
     items: list[RouteChange]
+
+
+class RollBack(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why; the journal keeps it."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
 class RevisionWatch:
@@ -95,3 +102,8 @@ def endpoint(call: Call[Nothing, Nothing]) -> Endpoint:
 def endpoint_history(call: Call[Nothing, Nothing]) -> RouteHistory:
     """How its traffic was split over time."""
     return RouteHistory(call.platform.endpoints.history(call.workspace, call.path["endpoint"]))
+
+
+def roll_back_endpoint(call: Call[Nothing, RollBack]) -> Endpoint:
+    """Send all traffic to the version that served before."""
+    return back_to_before(call.platform, call.actor, call.path["endpoint"], call.body.reason)

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
+from bailiwick.lifecycle.lineage.walk import Direction, trace
+from bailiwick.lifecycle.lineage.walk import LineageGraph as Traced
 from bailiwick.lifecycle.promotion import promote
 from bailiwick.registry.model import AliasChange, Model, ModelVersion
 from bailiwick.server.api.route import Call, Nothing
@@ -42,6 +44,7 @@ class LineageNode(Struct, frozen=True):
     id: str
     kind: str
     label: str
+    time: int | None
     detail: dict[str, Any]
 
 
@@ -54,10 +57,19 @@ class LineageEdge(Struct, frozen=True):
 
 
 class LineageGraph(Struct, frozen=True):
-    """Where a version came from, and where it went."""
+    """What a record came from and what came of it; `truncated` where there is more than is shown."""
 
+    start: str
     nodes: list[LineageNode]
     edges: list[LineageEdge]
+    truncated: bool
+
+
+class LineageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """A record as `kind/name`, e.g. `version/flights/3`; and `backward`, `forward` or `both`."""
+
+    record: Annotated[str, Meta(min_length=3, max_length=2500)]
+    direction: Direction = Direction.BOTH
 
 
 def models(call: Call[Nothing, Nothing]) -> Models:
@@ -80,12 +92,24 @@ def version(call: Call[Nothing, Nothing]) -> ModelVersion:
     return call.platform.registry.version(call.workspace, call.path["model"], call.number("number"))
 
 
-def lineage(call: Call[Nothing, Nothing]) -> LineageGraph:
-    """The graph of records around one version."""
-    found = call.platform.registry.lineage(call.workspace, call.path["model"], call.number("number"))
+def version_lineage(call: Call[Nothing, Nothing]) -> LineageGraph:
+    """The graph of records around one version, from its source to what it predicted."""
+    model, number = call.path["model"], call.number("number")
+    call.platform.registry.version(call.workspace, model, number, deleted=True)
+    return _graph(trace(call.platform, call.workspace, f"version/{model}/{number}"))
+
+
+def lineage(call: Call[LineageQuery, Nothing]) -> LineageGraph:
+    """The graph of records around any record."""
+    return _graph(trace(call.platform, call.workspace, call.query.record, call.query.direction))
+
+
+def _graph(found: Traced) -> LineageGraph:
     return LineageGraph(
-        [LineageNode(**node) for node in found["nodes"]],
-        [LineageEdge(edge["from"], edge["to"], edge["label"]) for edge in found["edges"]],
+        found.start,
+        [LineageNode(**node) for node in found.nodes],
+        [LineageEdge(edge["from"], edge["to"], edge["label"]) for edge in found.edges],
+        found.truncated,
     )
 
 

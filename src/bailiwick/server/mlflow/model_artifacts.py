@@ -9,9 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bailiwick.core.actor import Permission
+from bailiwick.registry.model import ModelVersion
 from bailiwick.server.mlflow.artifacts import below, given, list_below, model_root, safe, safe_folder, send
 from bailiwick.server.mlflow.errors import BAD_REQUEST, MISSING, MlflowError
 from bailiwick.server.mlflow.message import Message
+from bailiwick.server.mlflow.packages import send_package
 from bailiwick.server.mlflow.route import Empty, MlflowCall, MlflowRoute
 
 _MODEL = "/mlflow/logged-models/{model_id}/artifacts"
@@ -45,18 +47,16 @@ async def of_version(call: MlflowCall[Empty], request: Request) -> Response:
     params = request.query_params
     path = safe(given(params.get("path"), "path"))
     name, number = given(params.get("name"), "name"), given(params.get("version"), "version")
-    root = await run_in_threadpool(version_root, call, name, number)
-    return await send(call, request, below(call, root, path))
+    version = await run_in_threadpool(_version, call, name, number)
+    if not version.storage:
+        return await send_package(call, version.package, path)
+    return await send(call, request, below(call, version.storage, path))
 
 
-def version_root(call: MlflowCall[Any], name: str, number: str) -> str:
-    """The artifact URI of a registered version."""
+def _version(call: MlflowCall[Any], name: str, number: str) -> ModelVersion:
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise MlflowError(MISSING, f"Model Version (name={name}, version={number}) not found")
-    version = call.platform.registry.version(call.workspace, name, int(number))
-    if not version.storage:
-        raise MlflowError(MISSING, f"Version {number} of {name} is an ONNX package, and has no other files.")
-    return version.storage
+    return call.platform.registry.version(call.workspace, name, int(number))
 
 
 ROUTES = (

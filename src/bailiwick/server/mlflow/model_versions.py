@@ -15,6 +15,7 @@ from bailiwick.registry.search import ATTRIBUTE, ENTITIES
 from bailiwick.registry.sources import is_on_another_host
 from bailiwick.server.mlflow.errors import INTERNAL, MISSING, MlflowError
 from bailiwick.server.mlflow.message import Int64, Message
+from bailiwick.server.mlflow.packages import package_uri
 from bailiwick.server.mlflow.registry_shapes import (
     Tag,
     known_model,
@@ -154,16 +155,11 @@ def delete(call: MlflowCall[NamedVersion]) -> dict[str, Any]:
 
 
 def download_uri(call: MlflowCall[NamedVersion]) -> dict[str, Any]:
-    """Where the files of a version are."""
+    """Where the files of a version are; a package's are made when they are asked for."""
     name, number = _place(call.message)
     with known_version(name, number):
         found = call.platform.registry.version(call.workspace, name, number)
-    if not found.storage:
-        where = f"{call.base_url}/api/v1/blobs/{found.package}"
-        raise MlflowError(
-            MISSING, f"Version {number} of {name} is an ONNX package, not an MLflow model; it is at {where}."
-        )
-    return {"artifact_uri": found.storage}
+    return {"artifact_uri": found.storage or package_uri(found.package)}
 
 
 def search(call: MlflowCall[SearchVersions]) -> bytes:

@@ -22,6 +22,8 @@ WORKSPACES = "workspaces"
 """First segment of every other workspace's artifacts, as MLflow has it."""
 STAGING = ".bailiwick-incoming"
 """Folder of unfinished uploads in a destination; no artifact can be in it."""
+MADE = ".bailiwick"
+"""Folder of what is made when it is asked for, such as a package as an MLflow model; no artifact can be in it."""
 
 PROXIED = frozenset({"mlflow-artifacts", "http", "https"})
 _ANCHOR = "/mlflow-artifacts/artifacts"
@@ -43,8 +45,8 @@ def check_path(path: str) -> str:
         _check_decoded(decoded, path)
     else:
         raise _refused(path, f"it is percent-encoded more than {MAX_DECODINGS} times")
-    if path.partition("/")[0] == STAGING:
-        raise _refused(path, f"{STAGING} holds unfinished uploads")
+    if path.partition("/")[0] in {STAGING, MADE}:
+        raise _refused(path, f"{path.partition('/')[0]} is kept for the server's own use")
     return path
 
 

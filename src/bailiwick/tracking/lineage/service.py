@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from bailiwick.core.actor import Actor, Permission
-from bailiwick.core.errors import LimitExceeded
+from bailiwick.core.errors import LimitExceeded, NotFound
 from bailiwick.store.records import Records
 from bailiwick.tracking.batches import Batch, write_batches
 from bailiwick.tracking.lineage.model import (
@@ -27,6 +27,7 @@ from bailiwick.tracking.lineage.model import (
     snapshot_words,
 )
 from bailiwick.tracking.lineage.ports import NoSnapshots, SnapshotFinder
+from bailiwick.tracking.lineage.rows import dataset_id as id_of_dataset
 from bailiwick.tracking.lineage.rows import (
     load_links,
     load_summaries,
@@ -34,10 +35,10 @@ from bailiwick.tracking.lineage.rows import (
     write_datasets,
     write_model_edges,
 )
-from bailiwick.tracking.lineage.tables import run_models
+from bailiwick.tracking.lineage.tables import datasets, run_datasets, run_models
 from bailiwick.tracking.model import RunInput, check_text
 from bailiwick.tracking.runs import lock_run, write_inputs
-from bailiwick.tracking.tables import run_tags
+from bailiwick.tracking.tables import run_inputs, run_tags
 
 MAX_SUMMARIES = 1_000
 IDS_IN_JOURNAL = 100
@@ -125,6 +126,34 @@ class RunLineageService:
             for row in connection.execute(select(run_models).where(*here).order_by(run_models.c.run_id)):
                 found[Direction(row.direction)].append(row.run_id)
         return found
+
+    def dataset(self, workspace: str, dataset_id: str) -> Dataset:
+        """One dataset by its id. Raises NotFound."""
+        here = (datasets.c.workspace == workspace, datasets.c.id == dataset_id)
+        with self._records.read() as connection:
+            row = connection.execute(select(*[datasets.c[name] for name in Dataset.__slots__]).where(*here)).first()
+        if row is None:
+            raise NotFound.of("Dataset", dataset_id)
+        return Dataset(**row._mapping)  # noqa: SLF001 - the documented way to a row's columns by name
+
+    def id_of_dataset(self, workspace: str, experiment_id: str, dataset: Dataset) -> str:
+        """The id of a dataset that a run of the experiment read."""
+        return id_of_dataset(workspace, experiment_id, dataset.name, dataset.digest)
+
+    def runs_of_dataset(self, workspace: str, dataset_id: str) -> list[tuple[str, str]]:
+        """Ids of the runs that read a dataset, each with what it was read for ("" where nothing was said)."""
+        here = (run_datasets.c.workspace == workspace, run_datasets.c.dataset_id == dataset_id)
+        query = select(run_datasets.c.run_id, run_datasets.c.context).where(*here).order_by(run_datasets.c.run_id)
+        with self._records.read() as connection:
+            return [(row.run_id, row.context or "") for row in connection.execute(query)]
+
+    def datasets_of_snapshot(self, workspace: str, snapshot: str) -> list[str]:
+        """Ids of the datasets that name one of our snapshots."""
+        runs = select(run_inputs.c.run_id).where(run_inputs.c.workspace == workspace, run_inputs.c.snapshot == snapshot)
+        read = select(run_datasets.c.dataset_id).where(run_datasets.c.run_id.in_(runs))
+        query = select(datasets.c.id).where(datasets.c.id.in_(read), datasets.c.snapshot == snapshot)
+        with self._records.read() as connection:
+            return list(connection.scalars(query.order_by(datasets.c.id)))
 
     def _named(self, workspace: str, datasets: Sequence[Dataset]) -> dict[tuple[str, str], str]:
         """The snapshot's id by name and digest of each dataset that names one."""
