@@ -10,6 +10,7 @@ import pytest
 from bailiwick.app import open_platform
 from bailiwick.core.settings import Settings
 from bailiwick.processes.doctor import Finding, examine
+from bailiwick.store.migrate import newest_revision
 
 
 def _found(settings: Settings) -> dict[str, Finding]:
@@ -27,7 +28,7 @@ def test_it_names_the_database_the_blobs_and_the_tables(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     open_platform(settings).close()
     found = _found(settings)
-    assert found["database"].detail == f"sqlite, schema 0002, {tmp_path / 'bailiwick.db'}"
+    assert found["database"].detail == f"sqlite, schema {newest_revision()}, {tmp_path / 'bailiwick.db'}"
     assert found["blobs"].detail == (tmp_path / "blobs").as_uri()
     assert found["tables"].detail == str(tmp_path / "tables")
 

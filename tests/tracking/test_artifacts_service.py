@@ -23,14 +23,14 @@ from bailiwick.store.journal.reader import JournalReader
 from bailiwick.store.records import Records
 from bailiwick.tracking.artifacts.model import Entry, tree_digest
 from bailiwick.tracking.artifacts.service import ArtifactService, Location
-from tests_support import s3
+from tests_support import azure, s3
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@pytest.fixture(params=["content", "folder", "objects", "content in objects"])
+@pytest.fixture(params=["content", "folder", "objects", "content in objects", *(["azure"] if azure.PRESENT else [])])
 def layout(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -38,6 +38,9 @@ def layout(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def artifacts(layout: str, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactService:
     """The service over each layout and each database."""
+    if layout == "azure":
+        container = azure.fresh_container(monkeypatch)
+        return ArtifactService(records, BlobStore((tmp_path / "blobs").as_uri()), destination=f"{container}/kept")
     bucket = s3.fresh_bucket(monkeypatch) if "objects" in layout else ""
     url = f"{bucket}/blobs" if layout == "content in objects" else (tmp_path / "blobs").as_uri()
     destination = {"folder": str(tmp_path / "kept"), "objects": f"{bucket}/kept"}.get(layout, "")
@@ -304,7 +307,7 @@ def test_many_writers_of_one_path_leave_one_whole_file(artifacts: ArtifactServic
 
 def test_downloads_are_signed_where_the_store_can(artifacts: ArtifactService, layout: str, admin: Actor) -> None:
     artifacts.put(admin, "r/größe a.txt", [b"signed"])
-    if "objects" not in layout:
+    if "objects" not in layout and layout != "azure":
         assert not artifacts.signs
         with pytest.raises(Conflict, match="sign"):
             artifacts.download_url("default", "r/größe a.txt", seconds=60)
@@ -322,13 +325,14 @@ def test_downloads_are_signed_where_the_store_can(artifacts: ArtifactService, la
 def test_uploads_are_signed_where_paths_are_kept_in_a_store(
     artifacts: ArtifactService, layout: str, admin: Actor, database: Database
 ) -> None:
-    if layout != "objects":
+    if layout not in {"objects", "azure"}:
         assert not artifacts.takes_signed_uploads("r/a")
         with pytest.raises(Conflict):
             artifacts.upload_url(admin, "r/a", seconds=60)
         return
     signed = artifacts.upload_url(admin, "r/a", seconds=60)
-    outside = Request(signed.url, b"from outside", {"Content-Type": "text/plain"}, method="PUT")
+    headers = {"Content-Type": "text/plain", **signed.headers}
+    outside = Request(signed.url, b"from outside", headers, method="PUT")
     with urlopen(outside):
         assert read(artifacts, "r/a") == b"from outside"
     assert journal(database)[-1] == ("artifact.upload_signed", "artifact/r/a", {"seconds": 60})

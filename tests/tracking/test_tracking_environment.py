@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bailiwick.core.canonical import digest_of
-from bailiwick.tracking.environment import GIT_COMMIT_TAG, GIT_DIRTY_TAG, describe_environment
+from bailiwick.tracking.environment import describe_environment
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -31,8 +31,7 @@ def test_a_clean_repository_gives_its_commit(repository: Path) -> None:
     (repository / "untracked.txt").write_text("state\n")
     found = describe_environment(repository)
     assert found.git_commit == _git(repository, "rev-parse", "HEAD")
-    assert found.tags()[GIT_COMMIT_TAG] == found.git_commit
-    assert found.tags()[GIT_DIRTY_TAG] == "false"
+    assert not found.git_dirty
 
 
 def test_an_edited_file_makes_it_dirty(repository: Path) -> None:
@@ -43,7 +42,6 @@ def test_an_edited_file_makes_it_dirty(repository: Path) -> None:
 def test_outside_a_repository_there_is_no_commit(tmp_path: Path) -> None:
     found = describe_environment(tmp_path)
     assert (found.git_commit, found.git_dirty) == ("", False)
-    assert GIT_COMMIT_TAG not in found.tags()
 
 
 def test_without_git_there_is_no_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def width() -> int:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, room: int, below: str = "") -> list[str]:
     """The lines of a table, the header first. The text of column `below` stands under its row, over the whole width."""
-    kept = [place for place, name in enumerate(columns) if name != below]
+    kept = [place for place, name in enumerate(columns) if not below or name != below]
     cells = [[cell(value) for value in row] for row in rows]
     numeric = [bool(rows) and all(_is_number(row[place]) for row in rows) for place in kept]
     widths = _fit([max(_length(line[place]) for line in [list(columns), *cells]) for place in kept], room)

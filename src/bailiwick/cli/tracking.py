@@ -89,30 +89,45 @@ def compare(
     everything: Annotated[bool, typer.Option("--all", help="Also what is the same in all of them.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Params, metrics and tags of several runs side by side: where they differ."""
+    """Several runs side by side, where they differ: params, metrics, tags, code, data, packages, host."""
+    from bailiwick.lifecycle.comparing_runs import compare_runs
+
     with open_session() as (platform, actor):
         ids = [_run_id(platform, actor, each) for each in runs]
-        found = platform.tracking.compare_runs(actor.workspace, ids)
+        found = compare_runs(platform, actor.workspace, ids)
     if json:
         print_json(found)
         return
-    columns = ["", "", *(f"{run.name} {short(run.id)}" for run in found.runs)]
-    same = "The runs are the same in every param, metric and tag."
+    columns = ["what", "", *(f"{run.name} {short(run.id)}" for run in found.runs)]
+    same = "The runs are the same in everything that is known of them."
     print_table("Runs compared", columns, _compared(found, everything=everything), empty=same)
 
 
 def _compared(found: RunComparison, *, everything: bool) -> Sequence[Sequence[object]]:
-    kinds = (("param", found.params), ("metric", found.metrics), ("tag", found.tags))
+    """One line for each key. What the machine was doing differs always, and tags of the code are told as code."""
+    from bailiwick.tracking.comparison import told_elsewhere
+    from bailiwick.tracking.provenance.meters import PREFIX
+
+    kinds = {
+        "param": found.params,
+        "metric": [row for row in found.metrics if everything or not row.key.startswith(PREFIX)],
+        "tag": [row for row in found.tags if not told_elsewhere(row.key)],
+        "code": found.code,
+        "data": found.data,
+        "package": found.packages,
+        "host": found.host,
+    }
     return [
         (f"{kind} {row.key}", "≠" if row.differs else "=", *row.values)
-        for kind, rows in kinds
+        for kind, rows in kinds.items()
         for row in rows
         if row.differs or everything
     ]
 
 
 def _headline(run: Run) -> str:
-    return ", ".join(f"{key} {value:.4g}" for key, value in list(run.metrics.items())[:SHOWN_METRICS])
+    own = [(key, value) for key, value in run.metrics.items() if not key.startswith("system/")]
+    return ", ".join(f"{key} {value:.4g}" for key, value in own[:SHOWN_METRICS])
 
 
 def _run_id(platform: Platform, actor: Actor, given: str) -> str:

@@ -125,6 +125,11 @@ class WorkspaceService:
                 raise _missing(connection, name)
         return found
 
+    def artifact_root(self, name: str) -> str:
+        """Where it keeps artifacts, if it has a place of its own; "" also for a workspace that is none."""
+        with self._records.read() as connection:
+            return artifact_root_of(connection, name)
+
     def workspaces(self, *, limit: int = 1_000, after: str = "") -> list[Workspace]:
         """By name; pass the last name as `after` for the next page."""
         query = select(workspaces).where(workspaces.c.name > after).order_by(workspaces.c.name).limit(max(0, limit))
@@ -140,6 +145,11 @@ class WorkspaceService:
         if name != actor.workspace and not _rules_installation(actor):
             raise NotFound.of("Workspace", name)
         return self.workspace(name)
+
+
+def artifact_root_of(connection: Connection, name: str) -> str:
+    """The artifact root of a workspace, "" where it has none; for those who make records in a transaction of their own."""
+    return connection.scalar(select(workspaces.c.artifact_root).where(workspaces.c.name == name)) or ""
 
 
 def check_workspace_name(name: str) -> str:

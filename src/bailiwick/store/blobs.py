@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,9 +20,13 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from bailiwick.core.canonical import sha256_hex
 from bailiwick.core.errors import Conflict, Corrupted, InvalidInput, NotFound, Unavailable
+from bailiwick.store.parts.choice import can_sign, parted_store, sign
+from bailiwick.store.parts.model import PartedStore
 from bailiwick.store.staging import StagedFile, make_folder, sweep, sync_folder
 
 PART_BYTES = 8 << 20
+MAX_COPIED_BYTES = 5 << 30
+"""As much as S3 copies at once; what is larger is sent again."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -129,17 +133,58 @@ class BlobStore:
         """Remove what killed writers left behind half-written. Returns how many files."""
         return sweep(self._incoming, older_than_ms=older_than_ms)
 
-    @property
+    @cached_property
+    def parts(self) -> PartedStore | None:
+        """The way to send bytes in parts past this process, to keys that `arriving` gives; None where there is none."""
+        return parted_store(self._store)
+
+    @staticmethod
+    def arriving(name: str) -> str:
+        """The key at which parts are joined until the digest is known."""
+        return f"incoming/{name}"
+
+    def arrived(self, name: str) -> int:
+        """How many bytes arrived; 0 for none."""
+        try:
+            with _translated(name):
+                return int(obstore.head(self._store, self.arriving(name))["size"])
+        except NotFound:
+            return 0
+
+    def adopt(self, name: str) -> tuple[str, int]:
+        """Store what arrived under its digest, in constant memory; returns digest and size. Raises NotFound for what did not."""
+        key, seen, size = self.arriving(name), hashlib.sha256(), 0
+        with _translated(name):
+            for data in obstore.get(self._store, key).stream(min_chunk_size=PART_BYTES):
+                seen.update(data)
+                size += len(data)
+        digest = seen.hexdigest()
+        if not self._holds(digest, size):
+            with _translated(name):
+                if size <= MAX_COPIED_BYTES:
+                    obstore.copy(self._store, key, _path(digest))
+                else:
+                    arrived = obstore.get(self._store, key).stream(min_chunk_size=PART_BYTES)
+                    obstore.put(
+                        self._store, _path(digest), map(bytes, arrived), chunk_size=PART_BYTES, max_concurrency=4
+                    )
+        return digest, size
+
+    def forget(self, name: str) -> None:
+        """Remove what arrived; nothing there is no error."""
+        with suppress(NotFound), _translated(name):
+            obstore.delete(self._store, self.arriving(name))
+
+    @cached_property
     def signs(self) -> bool:
-        """Whether `signed_url` works: on S3, GCS and Azure, and not in a folder."""
-        return self._folder is None
+        """Whether `signed_url` works: on S3, GCS and Azure with credentials that can sign, and not in a folder."""
+        return can_sign(self._store)
 
     def signed_url(self, digest: str, *, seconds: int) -> str:
         """A URL from which anyone can read the blob for a while. Raises Conflict for a folder, which has no such thing."""
         if not self.signs:
             raise Conflict(f"The blob store {self.url} is a folder, which cannot sign URLs.")
-        with _translated(digest):
-            return str(obstore.sign(self._store, "GET", _path(digest), timedelta(seconds=seconds)))  # type: ignore[call-overload]
+        return sign(self._store, "GET", _path(digest), seconds=seconds)
 
     def size(self, digest: str) -> int:
         """Size in bytes. Raises NotFound."""

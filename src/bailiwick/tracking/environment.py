@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bailiwick.core.canonical import digest_of
+from bailiwick.tracking.provenance.code import git
 
-GIT_COMMIT_TAG = "mlflow.source.git.commit"
-GIT_DIRTY_TAG = "bailiwick.git.dirty"
 ENVIRONMENT_TAG = "bailiwick.environment"
-GIT_TIMEOUT_SECONDS = 10
 
 MAIN_PACKAGES = (
     "bailiwick",
@@ -57,18 +54,15 @@ class Environment:
         return asdict(self)
 
     def tags(self) -> dict[str, str]:
-        """Tags for a run; the commit goes under MLflow's name for it."""
-        tags = {ENVIRONMENT_TAG: self.digest}
-        if self.git_commit:
-            tags |= {GIT_COMMIT_TAG: self.git_commit, GIT_DIRTY_TAG: str(self.git_dirty).lower()}
-        return tags
+        """Tags for a run; those of its code come with the code."""
+        return {ENVIRONMENT_TAG: self.digest}
 
 
 def describe_environment(folder: Path | None = None, *, packages: Sequence[str] = MAIN_PACKAGES) -> Environment:
     """The environment of this process, and of the code in `folder` (the working directory by default)."""
     where = folder or Path.cwd()
-    commit = _git(where, "rev-parse", "HEAD")
-    dirty = bool(commit and _git(where, "status", "--porcelain", "--untracked-files=no"))
+    commit = git(where, "rev-parse", "HEAD")
+    dirty = bool(commit and git(where, "status", "--porcelain", "--untracked-files=no"))
     python = platform.python_version()
     installed = installed_versions(packages)
     return Environment(
@@ -91,20 +85,3 @@ def installed_versions(packages: Sequence[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    """What git prints, or "" when there is no git, no repository, no commit yet, or no answer in time."""
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=GIT_TIMEOUT_SECONDS,
-            env=environment,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

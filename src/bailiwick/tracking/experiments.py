@@ -10,11 +10,12 @@ from sqlalchemy.exc import IntegrityError
 
 from bailiwick.core.errors import AlreadyExists
 from bailiwick.core.ids import new_id
+from bailiwick.security.workspaces import artifact_root_of
 from bailiwick.store.prepared import Prepared
 from bailiwick.store.records import Change
 from bailiwick.tracking.batches import IDS_PER_QUERY
 from bailiwick.tracking.errors import ExperimentDeleted, ExperimentNotFound
-from bailiwick.tracking.locations import checked_location, experiment_location
+from bailiwick.tracking.locations import beneath, checked_location, experiment_location
 from bailiwick.tracking.model import (
     DEFAULT_EXPERIMENT,
     DEFAULT_EXPERIMENT_ID,
@@ -91,7 +92,7 @@ def insert_experiment(
     if number is None:
         raise taken(name)
     experiment_id = DEFAULT_EXPERIMENT_ID if name == DEFAULT_EXPERIMENT else str(number)
-    location = location or experiment_location(root, change.workspace, experiment_id)
+    location = location or _place(change, experiment_id, root)
     here = experiments.c.number == number
     change.execute(update(experiments).where(here).values(id=experiment_id, artifact_location=location))
     if checked:
@@ -103,6 +104,17 @@ def insert_experiment(
     change.record("experiment.created", f"experiment/{name}", id=experiment_id)
     row = change.execute(select(experiments).where(here)).one()
     return experiment_of(row, checked, root=root)
+
+
+def _place(change: Change, experiment_id: str, root: str) -> str:
+    """Where an experiment keeps artifacts that was given no place: below its workspace's own root, if that has one.
+
+    As on MLflow's server, there is no `workspaces/NAME` in between then, and experiments that exist already stay.
+    """
+    own = artifact_root_of(change.connection, change.workspace)
+    if own:
+        return checked_location(beneath(checked_location(own), experiment_id))
+    return experiment_location(root, change.workspace, experiment_id)
 
 
 def taken(name: str) -> AlreadyExists:

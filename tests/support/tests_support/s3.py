@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Mapping
 
 import pytest
 
@@ -89,8 +90,9 @@ def fetched(url: str, first: int, last: int) -> bytes:
         return bytes(answer.read())
 
 
-def sent(url: str, data: bytes) -> None:
+def sent(url: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
     """PUT to a signed URL."""
-    request = urllib.request.Request(url, data, {"Content-Type": "application/octet-stream"}, method="PUT")
+    kind = {"Content-Type": "application/octet-stream"}
+    request = urllib.request.Request(url, data, {**kind, **(headers or {})}, method="PUT")
     with urllib.request.urlopen(request):
         return

@@ -29,14 +29,14 @@ NOT_OFFERED = {
 }
 
 
-def server_info(_call: MlflowCall[Empty]) -> dict[str, Any]:
+def server_info(call: MlflowCall[Empty]) -> dict[str, Any]:
     """Capability flags; a client asks once a minute at most."""
     return {
         "store_type": "SqlStore",
         "workspaces_enabled": True,
         "trace_archival_enabled": False,
-        "multipart_uploads_enabled": False,
-        "multipart_downloads_enabled": False,
+        "multipart_uploads_enabled": call.platform.artifacts.parted.offered,
+        "multipart_downloads_enabled": call.platform.artifacts.signs,
         "artifact_serving_enabled": True,
         "presigned_upload_run_id_supported": False,
         "artifacts_presigned_only": False,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from bailiwick.core.errors import Conflict, Corrupted, NotFound, Unavailable
 from bailiwick.store.blobs import BlobReader, BlobStore, BlobWriter
 from bailiwick.store.faults import reach
+from bailiwick.store.parts.model import PartedStore, SentPart
 from bailiwick.store.records import Change, Records
 from bailiwick.tracking.artifacts import rows
-from bailiwick.tracking.artifacts.model import CHUNK_BYTES, Artifact, Entry
+from bailiwick.tracking.artifacts.model import CHUNK_BYTES, Artifact, Entry, check_size
 from bailiwick.tracking.artifacts.paths import joined
 from bailiwick.tracking.artifacts.tables import BLOBS
+from bailiwick.tracking.artifacts.uploads import UploadUnderWay
 
 
 class ContentLayout:
@@ -19,6 +21,7 @@ class ContentLayout:
 
     def __init__(self, records: Records, blobs: BlobStore) -> None:
         self.url = blobs.url
+        self.place = BLOBS
         self._records = records
         self.blobs = blobs
 
@@ -65,6 +68,11 @@ class ContentLayout:
         return self.blobs.signs
 
     @property
+    def upload_headers(self) -> Mapping[str, str]:
+        """Nothing can be sent."""
+        return {}
+
+    @property
     def takes_signed_uploads(self) -> bool:
         """Never: the address of a blob is known when all of it is."""
         return False
@@ -80,6 +88,26 @@ class ContentLayout:
         """Raises Conflict."""
         del workspace, seconds
         raise Conflict(f"Artifacts in {self.url} are kept by digest, which no one can sign an upload for ({path!r}).")
+
+    @property
+    def parts(self) -> PartedStore | None:
+        """Where the blobs are in a store that takes parts."""
+        return self.blobs.parts
+
+    def parted_key(self, workspace: str, path: str, upload_id: str) -> str:
+        """Beside the blobs: the digest is known when all of it is there."""
+        del workspace, path
+        return self.blobs.arriving(upload_id)
+
+    def join(self, upload: UploadUnderWay, sent: Sequence[SentPart], *, max_bytes: int | None) -> ContentJoined:
+        """A blob, which is read once to know its digest."""
+        return ContentJoined(self.blobs, upload, sent, max_bytes)
+
+    def give_up(self, upload: UploadUnderWay) -> None:
+        """In the store, also what was joined and did not become a blob."""
+        if self.blobs.parts is not None:
+            self.blobs.parts.abort(upload.key, upload.upload)
+        self.blobs.forget(upload.id)
 
     def sweep(self, *, older_than_ms: int) -> int:
         """Half-written blobs."""
@@ -107,14 +135,7 @@ class ContentStaged:
 
     def publish(self, change: Change) -> Artifact:
         """Let the path refer to the blob. Raises Unavailable if it was collected in the meantime, unreferenced as it was."""
-        rows.lock_digests(change, [self._digest])
-        if not self._blobs.exists(self._digest):
-            raise Unavailable(f"Artifact {self._path!r} was collected before it had its path.", hint="Send it again.")
-        rows.check_free(change, BLOBS, self._path)
-        size, digest = self._writer.size, self._digest
-        artifact = Artifact(self._path, size, digest, change.time, change.actor.identity, digest)
-        rows.save(change, BLOBS, artifact)
-        return artifact
+        return _refer(change, self._blobs, self._path, self._digest, self._writer.size)
 
     def settle(self, *, committed: bool) -> None:
         """Nothing: a blob without a path is collected later."""
@@ -122,6 +143,61 @@ class ContentStaged:
     def discard(self) -> None:
         """Drop what is not stored."""
         self._writer.discard()
+
+
+class ContentJoined:
+    """A blob of parts that were sent past the server."""
+
+    def __init__(
+        self, blobs: BlobStore, upload: UploadUnderWay, sent: Sequence[SentPart], max_bytes: int | None
+    ) -> None:
+        self._blobs = blobs
+        self._upload = upload
+        self._sent = sent
+        self._max_bytes = max_bytes
+        self._digest = ""
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Raises Conflict."""
+        raise Conflict(f"Artifact {self._upload.path!r} is made of parts; {len(data)} bytes cannot be added.")
+
+    def seal(self) -> tuple[str, int]:
+        """Join the parts, and store them by their digest. What was joined before and not published is taken up again."""
+        if self._blobs.parts is None:
+            raise Unavailable(f"Artifact {self._upload.path!r} cannot be joined: the store takes no parts any more.")
+        try:
+            self._blobs.parts.complete(self._upload.key, self._upload.upload, self._sent)
+        except NotFound:
+            if not self._blobs.arrived(self._upload.id):
+                raise
+        check_size(self._blobs.arrived(self._upload.id), self._max_bytes)
+        self._digest, self._size = self._blobs.adopt(self._upload.id)
+        reach("artifacts.sealed")
+        return self._digest, self._size
+
+    def publish(self, change: Change) -> Artifact:
+        """Let the path refer to the blob."""
+        return _refer(change, self._blobs, self._upload.path, self._digest, self._size)
+
+    def settle(self, *, committed: bool) -> None:
+        """Remove what arrived, which is a blob now."""
+        if committed:
+            self._blobs.forget(self._upload.id)
+
+    def discard(self) -> None:
+        """Nothing: what arrived stays until it is published or given up."""
+
+
+def _refer(change: Change, blobs: BlobStore, path: str, digest: str, size: int) -> Artifact:
+    """Let a path refer to a blob that is there. Raises Unavailable if it was collected before it had its path."""
+    rows.lock_digests(change, [digest])
+    if not blobs.exists(digest):
+        raise Unavailable(f"Artifact {path!r} was collected before it had its path.", hint="Send it again.")
+    rows.check_free(change, BLOBS, path)
+    artifact = Artifact(path, size, digest, change.time, change.actor.identity, digest)
+    rows.save(change, BLOBS, artifact)
+    return artifact
 
 
 class ContentRemoval:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +15,14 @@ from bailiwick.core.canonical import sha256_hex
 from bailiwick.core.errors import BailiwickError, Conflict, Unavailable
 from bailiwick.core.ids import new_id
 from bailiwick.store.faults import reach
+from bailiwick.store.parts.model import SentPart
 from bailiwick.store.records import Change, Records
 from bailiwick.store.staging import StagedFile, sweep, sync_folder
 from bailiwick.tracking.artifacts import rows
 from bailiwick.tracking.artifacts.content import relative
-from bailiwick.tracking.artifacts.model import CHUNK_BYTES, Artifact, Entry
+from bailiwick.tracking.artifacts.model import CHUNK_BYTES, Artifact, Entry, Staged
 from bailiwick.tracking.artifacts.paths import STAGING, WORKSPACES, check_path, joined, scope
+from bailiwick.tracking.artifacts.uploads import UploadUnderWay
 
 
 class FolderLayout:
@@ -110,6 +112,11 @@ class FolderLayout:
         return False
 
     @property
+    def upload_headers(self) -> Mapping[str, str]:
+        """Nothing can be sent."""
+        return {}
+
+    @property
     def takes_signed_uploads(self) -> bool:
         """A folder has no URLs."""
         return False
@@ -120,6 +127,24 @@ class FolderLayout:
         raise Conflict(f"Artifacts in {self.url} are files of a folder, which has no URLs to sign ({path!r}).")
 
     upload_url = download_url
+
+    @property
+    def parts(self) -> None:
+        """A folder is written through the server."""
+        return
+
+    def parted_key(self, workspace: str, path: str, upload_id: str) -> str:
+        """Raises Conflict."""
+        del workspace, upload_id
+        raise Conflict(f"{self.url} is a folder, which takes no files in parts ({path!r}).")
+
+    def join(self, upload: UploadUnderWay, sent: Sequence[SentPart], *, max_bytes: int | None) -> Staged:
+        """Raises Conflict."""
+        del sent, max_bytes
+        raise Conflict(f"{self.url} is a folder, which takes no files in parts ({upload.path!r}).")
+
+    def give_up(self, upload: UploadUnderWay) -> None:
+        """Nothing was begun here."""
 
     def sweep(self, *, older_than_ms: int) -> int:
         """Unfinished uploads, and what was removed by a process that died while it did."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bailiwick.core.canonical import digest_of
+from bailiwick.core.errors import LimitExceeded
+from bailiwick.store.parts.model import PartedStore, SentPart
 from bailiwick.store.records import Change
+from bailiwick.tracking.artifacts.uploads import UploadUnderWay
 
 CHUNK_BYTES = 1 << 20
 """What is read from a disk at a time: large enough to keep it busy, small enough to be many at once."""
@@ -40,10 +43,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A URL that works without credentials for a while; `size_bytes` of what is downloaded from it."""
+    """A URL that works without credentials for a while; `size_bytes` of what is downloaded from it, `headers` to send along."""
 
     url: str
     size_bytes: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,10 @@ class Staged(Protocol):
         """Append. Raises Unavailable when there is no room."""
 
     def seal(self) -> tuple[str, int]:
-        """Make what was written durable; returns digest and size. Nothing slow is left for `publish` to do."""
+        """Make what was written durable; returns digest and size. Nothing slow is left for `publish` to do.
+
+        The digest is empty for what was sent past the server and is not read before it is seen.
+        """
 
     def publish(self, change: Change) -> Artifact:
         """Give the file its path, as the last deed before the change is committed.
@@ -80,6 +87,12 @@ class Staged(Protocol):
 
     def discard(self) -> None:
         """Drop whatever is not published. May be called again."""
+
+
+def check_size(size: int, max_bytes: int | None) -> None:
+    """Raises LimitExceeded for more."""
+    if max_bytes is not None and size > max_bytes:
+        raise LimitExceeded(f"An artifact has at most {max_bytes} bytes here.")
 
 
 class Removal(Protocol):
@@ -107,6 +120,7 @@ class Layout(Protocol):
     """A place that keeps artifacts. It is given paths that were checked, and a workspace that they lie in."""
 
     url: str
+    place: str
 
     def stage(self, workspace: str, path: str) -> Staged:
         """Begin to write a file."""
@@ -131,6 +145,10 @@ class Layout(Protocol):
         """Whether `download_url` works."""
 
     @property
+    def upload_headers(self) -> Mapping[str, str]:
+        """What must be sent along with a signed upload."""
+
+    @property
     def takes_signed_uploads(self) -> bool:
         """Whether `upload_url` works."""
 
@@ -138,7 +156,23 @@ class Layout(Protocol):
         """A URL from which anyone can read the file for a while."""
 
     def upload_url(self, workspace: str, path: str, *, seconds: int) -> str:
-        """A URL to which anyone can write the file for a while, with PUT."""
+        """A URL to which anyone can write the file for a while, with PUT and `upload_headers`."""
+
+    @property
+    def parts(self) -> PartedStore | None:
+        """The way to send files in parts past the server; None where there is none."""
+
+    def parted_key(self, workspace: str, path: str, upload_id: str) -> str:
+        """The object that the parts of an upload make."""
+
+    def join(self, upload: UploadUnderWay, sent: Sequence[SentPart], *, max_bytes: int | None) -> Staged:
+        """A file of parts that were sent: `seal` joins them. Nothing can be written to it.
+
+        Raises LimitExceeded, from `seal`, for more bytes than that, which are gone then.
+        """
+
+    def give_up(self, upload: UploadUnderWay) -> None:
+        """Let the store forget an upload. May be repeated."""
 
     def sweep(self, *, older_than_ms: int) -> int:
         """Remove what killed writers left behind. Returns how many files."""

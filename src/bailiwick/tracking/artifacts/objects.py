@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from functools import cached_property
 
 import obstore
 from obstore.store import ObjectStore, from_url
 
 from bailiwick.core.canonical import sha256_hex
-from bailiwick.core.errors import BailiwickError, InvalidInput, Unavailable
+from bailiwick.core.errors import BailiwickError, Conflict, InvalidInput, Unavailable
 from bailiwick.store.faults import reach
+from bailiwick.store.parts.choice import can_sign, parted_store, sign, upload_headers
+from bailiwick.store.parts.model import PartedStore, SentPart
 from bailiwick.store.records import Change, Records
 from bailiwick.tracking.artifacts import rows
 from bailiwick.tracking.artifacts.content import relative
-from bailiwick.tracking.artifacts.model import Artifact, Entry
+from bailiwick.tracking.artifacts.model import Artifact, Entry, check_size
 from bailiwick.tracking.artifacts.paths import WORKSPACES, check_path, joined, scope
+from bailiwick.tracking.artifacts.uploads import UploadUnderWay
 
 PART_BYTES = 8 << 20
 PARALLEL_PARTS = 4
@@ -31,11 +34,13 @@ class ObjectLayout:
     """The layout of a destination in an object store. An object is complete before it is seen, and is the last one written.
 
     Its key and its journal entry cannot be one transaction: the object comes first. Should the entry fail, the
-    caller is told so, and the object is there like one that others have put.
+    caller is told so, and the object is there like one that others have put. A layout that has an `owner` is all of
+    that workspace; others are shared.
     """
 
-    def __init__(self, records: Records, url: str) -> None:
+    def __init__(self, records: Records, url: str, *, owner: str = "") -> None:
         self.url = url
+        self._owner = owner
         self.place = sha256_hex(url.encode())
         self._records = records
         try:
@@ -46,13 +51,13 @@ class ObjectLayout:
 
     def stage(self, workspace: str, path: str) -> ObjectStaged:
         """Begin to send an object."""
-        return ObjectStaged(self, joined(scope(workspace), path), path)
+        return ObjectStaged(self, joined(self._scope(workspace), path), path)
 
     def find(self, workspace: str, path: str) -> Artifact | None:
         """What the store knows, and the digest if it was written by us and not changed since."""
         with _translated(path):
             try:
-                found = obstore.head(self.store, joined(scope(workspace), path))
+                found = obstore.head(self.store, joined(self._scope(workspace), path))
             except FileNotFoundError:
                 return None
         with self._records.read() as connection:
@@ -62,11 +67,11 @@ class ObjectLayout:
     def open(self, workspace: str, path: str) -> ObjectReading | None:
         """The object as it is now."""
         found = self.find(workspace, path)
-        return ObjectReading(self.store, joined(scope(workspace), path), found) if found else None
+        return ObjectReading(self.store, joined(self._scope(workspace), path), found) if found else None
 
     def entries(self, workspace: str, folder: str) -> list[Entry]:
         """What is there and could have been written through us; keys that could not are not told."""
-        prefix = joined(scope(workspace), folder)
+        prefix = joined(self._scope(workspace), folder)
         with _translated(folder):
             listed = obstore.list_with_delimiter(self.store, prefix or None)
         found = [Entry(key.rpartition("/")[2], is_folder=True) for key in listed["common_prefixes"]]
@@ -75,7 +80,7 @@ class ObjectLayout:
             for each in listed["objects"]
             if each["path"] != prefix
         ]
-        told = [entry for entry in found if _told(workspace, joined(folder, entry.path))]
+        told = [entry for entry in found if self._told(workspace, joined(folder, entry.path))]
         return sorted(told, key=lambda entry: entry.path)
 
     def files(self, workspace: str, folder: str) -> list[Artifact]:
@@ -96,18 +101,23 @@ class ObjectLayout:
         found = [_described(each, known, noted.get(each)) for each, known in self._walk(change.workspace, path)]
         alone = self.find(change.workspace, path)
         found += [noted.get(path, alone)] if alone else []
-        keys = [joined(scope(change.workspace), artifact.path) for artifact in found]
+        keys = [joined(self._scope(change.workspace), artifact.path) for artifact in found]
         return ObjectRemoval(self.store, sorted(found, key=lambda artifact: artifact.path), keys)
 
-    @property
+    @cached_property
     def signs(self) -> bool:
-        """All three stores sign."""
-        return True
+        """All three stores sign, unless their credentials are of a kind that cannot."""
+        return can_sign(self.store)
+
+    @property
+    def upload_headers(self) -> Mapping[str, str]:
+        """Azure wants to be told what kind of blob it is."""
+        return upload_headers(self.store)
 
     @property
     def takes_signed_uploads(self) -> bool:
-        """All three stores sign."""
-        return True
+        """As for downloads."""
+        return self.signs
 
     def download_url(self, workspace: str, path: str, *, seconds: int) -> str:
         """Of the object."""
@@ -117,29 +127,56 @@ class ObjectLayout:
         """Of the object."""
         return self._signed("PUT", workspace, path, seconds)
 
+    @cached_property
+    def parts(self) -> PartedStore | None:
+        """S3 and Azure take parts."""
+        return parted_store(self.store)
+
+    def parted_key(self, workspace: str, path: str, upload_id: str) -> str:
+        """That of the file: an object is not there before its parts are joined."""
+        del upload_id
+        return joined(self._scope(workspace), path)
+
+    def join(self, upload: UploadUnderWay, sent: Sequence[SentPart], *, max_bytes: int | None) -> ObjectJoined:
+        """The object, whose digest is not known before somebody reads it."""
+        return ObjectJoined(self, upload, sent, max_bytes)
+
+    def give_up(self, upload: UploadUnderWay) -> None:
+        """In the store."""
+        if self.parts is not None:
+            self.parts.abort(upload.key, upload.upload)
+
     def sweep(self, *, older_than_ms: int) -> int:
         """Nothing: a store forgets unfinished uploads by a rule of its own, which its owner sets."""
         del older_than_ms
         return 0
 
+    def _scope(self, workspace: str) -> str:
+        return "" if self._owner else scope(workspace)
+
+    def _told(self, workspace: str, path: str) -> bool:
+        try:
+            check_path(path)
+        except BailiwickError:
+            return False
+        return bool(self._owner or scope(workspace)) or path.partition("/")[0] != WORKSPACES
+
     def _signed(self, method: str, workspace: str, path: str, seconds: int) -> str:
-        with _translated(path):
-            key = joined(scope(workspace), path)
-            return str(obstore.sign(self.store, method, key, timedelta(seconds=seconds)))  # type: ignore[call-overload]
+        return sign(self.store, method, joined(self._scope(workspace), path), seconds=seconds)
 
     def _walk(self, workspace: str, folder: str) -> Iterator[tuple[str, obstore.ObjectMeta]]:
-        prefix = joined(scope(workspace), folder)
-        skipped = len(joined(scope(workspace), "x")) - 1
+        prefix = joined(self._scope(workspace), folder)
+        skipped = len(joined(self._scope(workspace), "x")) - 1
         with _translated(folder):
             for chunk in obstore.list(self.store, prefix or None, chunk_size=1000):
                 for found in chunk:
                     path = found["path"][skipped:]
-                    if _told(workspace, path) and path != folder:
+                    if self._told(workspace, path) and path != folder:
                         yield path, found
 
     def _digest_of(self, workspace: str, artifact: Artifact) -> str:
         seen = hashlib.sha256()
-        reading = ObjectReading(self.store, joined(scope(workspace), artifact.path), artifact)
+        reading = ObjectReading(self.store, joined(self._scope(workspace), artifact.path), artifact)
         for data in reading.chunks(0, artifact.size_bytes):
             seen.update(data)
         return seen.hexdigest()
@@ -196,6 +233,51 @@ class ObjectStaged:
         """Take the parts back that were sent."""
         if self._sending is not None:
             self._sending.abort()
+
+
+class ObjectJoined:
+    """An object of parts that were sent past the server."""
+
+    def __init__(
+        self, layout: ObjectLayout, upload: UploadUnderWay, sent: Sequence[SentPart], max_bytes: int | None
+    ) -> None:
+        self._layout = layout
+        self._upload = upload
+        self._sent = sent
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._mark = ""
+
+    def write(self, data: bytes) -> None:
+        """Raises Conflict."""
+        raise Conflict(f"Artifact {self._upload.path!r} is made of parts; {len(data)} bytes cannot be added.")
+
+    def seal(self) -> tuple[str, int]:
+        """Join the parts. From here on the object is there for all to see, unless it is too large."""
+        parts = self._layout.parts
+        if parts is None:
+            raise Unavailable(f"Artifact {self._upload.path!r} cannot be joined: the store takes no parts any more.")
+        parts.complete(self._upload.key, self._upload.upload, self._sent)
+        with _translated(self._upload.path):
+            found = obstore.head(self._layout.store, self._upload.key)
+            if self._max_bytes is not None and found["size"] > self._max_bytes:
+                obstore.delete(self._layout.store, self._upload.key)
+        self._size, self._mark = int(found["size"]), str(found["e_tag"] or "")
+        check_size(self._size, self._max_bytes)
+        reach("artifacts.sealed")
+        return "", self._size
+
+    def publish(self, change: Change) -> Artifact:
+        """Note what was written."""
+        artifact = Artifact(self._upload.path, self._size, "", change.time, change.actor.identity, self._mark)
+        rows.save(change, self._layout.place, artifact)
+        return artifact
+
+    def settle(self, *, committed: bool) -> None:
+        """Nothing: the object is there."""
+
+    def discard(self) -> None:
+        """Nothing: the parts are the store's, until they are joined or given up."""
 
 
 class _Sending:
@@ -309,17 +391,10 @@ class ObjectReading:
 
 def _described(path: str, found: obstore.ObjectMeta, noted: Artifact | None) -> Artifact:
     mark = str(found["e_tag"] or "")
-    if noted and mark and noted.mark == mark and noted.size_bytes == found["size"]:
+    # Azure puts its ETag in quotes in every answer but a listing.
+    if noted and mark and noted.mark.strip('"') == mark.strip('"') and noted.size_bytes == found["size"]:
         return noted
     return Artifact(path, int(found["size"]), "", int(found["last_modified"].timestamp() * 1000), "", mark)
-
-
-def _told(workspace: str, path: str) -> bool:
-    try:
-        check_path(path)
-    except BailiwickError:
-        return False
-    return bool(scope(workspace)) or path.partition("/")[0] != WORKSPACES
 
 
 @contextmanager

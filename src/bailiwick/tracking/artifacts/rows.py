@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bailiwick.core.errors import Conflict
@@ -77,6 +77,25 @@ def check_free(change: Change, place: str, path: str) -> None:
             f"Artifact path {path!r} leads through {found.folder + found.name!r}, which is a file.",
             hint="Choose another name, or delete the file first.",
         )
+
+
+def unread(connection: Connection, workspace: str, place: str, limit: int) -> list[Artifact]:
+    """Rows of files whose digest is not known yet, oldest first."""
+    query = select(artifacts).where(*_here(workspace, place), artifacts.c.digest == "")
+    return [_artifact(row) for row in connection.execute(query.order_by(artifacts.c.time).limit(limit))]
+
+
+def note_digest(change: Change, place: str, artifact: Artifact, digest: str) -> bool:
+    """Note the digest of a file that has still the mark it was read with; whether it has."""
+    here = (*_here(change.workspace, place), _is(artifact.path))
+    unchanged = (artifacts.c.mark == artifact.mark, artifacts.c.digest == "")
+    return bool(change.execute(update(artifacts).where(*here, *unchanged).values(digest=digest)).rowcount)
+
+
+def forget(change: Change, place: str, artifact: Artifact) -> None:
+    """Delete the row of a file that is not what the row says any more."""
+    here = (*_here(change.workspace, place), _is(artifact.path))
+    change.execute(delete(artifacts).where(*here, artifacts.c.mark == artifact.mark))
 
 
 def referenced(connection: Connection, place: str, digests: Iterable[str]) -> set[str]:

@@ -6,7 +6,7 @@ A folder's path ends with a slash, and the root's is empty; byte order ("C") mak
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, PrimaryKeyConstraint, String, Table
+from sqlalchemy import BigInteger, Column, Index, PrimaryKeyConstraint, String, Table, Text
 
 from bailiwick.store.database import metadata
 
@@ -33,4 +33,18 @@ artifacts = Table(
     PrimaryKeyConstraint("workspace", "place", "folder", "name"),
     Index("ix_tracking_artifacts_digest", "digest"),
     sqlite_with_rowid=False,
+)
+
+uploads = Table(
+    "tracking_artifact_uploads",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("workspace", String(250), nullable=False),
+    Column("place", String(64), nullable=False),
+    Column("path", String(1024), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("upload", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("created_by", String(250), nullable=False),
+    Index("ix_tracking_artifact_uploads_time", "place", "time"),
 )
