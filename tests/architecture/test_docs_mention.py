@@ -27,6 +27,13 @@ def test_the_page_of_settings_is_generated_from_the_settings_as_they_are() -> No
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_the_page_of_the_native_api_is_generated_from_the_routes_as_they_are() -> None:
+    checked = subprocess.run(
+        [sys.executable, ROOT / "tools" / "api_page.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
 def test_every_setting_is_documented(name: str) -> None:
     page = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")

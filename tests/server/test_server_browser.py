@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
+from urllib.parse import quote
 
 import pytest
 import uvicorn
@@ -17,11 +18,12 @@ import uvicorn
 from bailiwick.pipelines.model import Pipeline, Step
 from bailiwick.server.asgi import create_app
 from bailiwick.server.ui.pages import PAGES
-from tests_support.populated import ADMIN, Story
+from bailiwick.tracking.model import MetricPoint
+from tests_support.populated import ADMIN, FILES, Story
 from tests_support.postgres import required
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Dialog
 
 Scheme: TypeAlias = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
@@ -72,11 +74,22 @@ def paths(story: Story) -> dict[str, str]:
         "endpoint": "late", "rollout": story.ids["rollout"], "model": "flights", "number": 3, "snapshot": story.ids["snapshot"],
         "entry": story.platform.journal.entries("default", limit=1)[0].id,
         "webhook": story.ids["webhook"], "delivery": story.ids["delivery"],
+        "experiment": story.ids["experiment"], "logged_model": story.ids["logged_model"],
     }  # fmt: skip
     found = {}
     for page in PAGES:
-        run = story.ids["cached_run"] if page.path.startswith("/pipelines") else story.ids["run"]
-        found[page.template.removesuffix(".html")] = page.path.format(**values, run=run)
+        run = story.ids["cached_run"] if page.path.startswith("/pipelines") else story.ids["tracked_run"]
+        found[page.path.strip("/").replace("/", "-") or "overview"] = page.path.format(**values, run=run)
+    parts = "&".join(f"run={story.ids[f'part_{place}']}" for place in range(3))
+    found |= {
+        "compared": f"/compare?{parts}&all=1",
+        "image": f"/runs/{story.ids['tracked_run']}/files?path=plots/roc%20curve.png",
+        "rows": f"/runs/{story.ids['tracked_run']}/files?path=data/rows.csv",
+        "opened": f"/experiments/{story.ids['experiment']}?open={story.ids['tracked_run']}",
+        "wrong-filter": f"/experiments/{story.ids['experiment']}?filter=metrics.loss+%3E",
+        "one-metric": f"/runs/{story.ids['tracked_run']}?metric=loss&log=1",
+        "tracked-model": "/models/tracked",
+    }
     return {**found, "missing": "/nope", "sign_in": "/sign-in"}
 
 
@@ -184,6 +197,89 @@ def test_a_page_follows_events_without_being_loaded_again(browser: Browser, addr
     queue_a_run(story)
     page.locator("tbody tr").nth(rows).wait_for(timeout=20_000)
     assert page.evaluate("window.stayed") is True
+    page.close()
+
+
+def test_the_page_of_a_run_follows_it_while_it_runs(browser: Browser, address: str, story: Story) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/runs/{story.ids['tracked_run']}")
+    page.evaluate("window.stayed = true")
+    story.platform.tracking.log(ADMIN, story.ids["tracked_run"], metrics=[MetricPoint("late", 0.123, story.clock(), 1)])
+    page.get_by_role("rowheader", name="late").wait_for(timeout=20_000)
+    assert page.evaluate("window.stayed") is True
+    page.close()
+
+
+def test_runs_are_chosen_and_compared_by_keyboard(browser: Browser, address: str, story: Story) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/experiments/{story.ids['experiment']}?parts=all")
+    for name in ("trial 0", "trial 1"):
+        page.get_by_role("checkbox", name=f"Compare {name}").focus()
+        page.keyboard.press("Space")
+    page.get_by_role("button", name="Compare the chosen runs").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/compare?*")
+    assert page.get_by_role("heading", level=1).inner_text() == "2 runs side by side"
+    page.close()
+
+
+def test_addresses_that_mlflows_clients_print_lead_to_our_pages(browser: Browser, address: str, story: Story) -> None:
+    page = browser.new_page()
+    ids = story.ids
+    for fragment, path in (
+        (f"experiments/{ids['experiment']}/runs/{ids['tracked_run']}", f"/runs/{ids['tracked_run']}"),
+        (f"experiments/{ids['experiment']}/runs/{ids['tracked_run']}/artifacts/plots", f"/runs/{ids['tracked_run']}"),
+        (f"experiments/{ids['experiment']}", f"/experiments/{ids['experiment']}"),
+        (f"workspaces/default/experiments/{ids['experiment']}?x=1", f"/experiments/{ids['experiment']}"),
+        (
+            f"experiments/{ids['experiment']}/models/{ids['logged_model']}",
+            f"/logged-models/{ids['logged_model']}",
+        ),
+        ("experiments", "/experiments"),
+        ("models", "/models"),
+        ("models/tracked", "/models/tracked"),
+        ("models/tracked/versions/2", "/models/tracked/versions/2"),
+    ):
+        page.goto("about:blank")
+        page.goto(f"{address}/#/{fragment}")
+        page.wait_for_url(f"{address}{path}")
+    page.goto("about:blank")
+    page.goto(f"{address}/#/nothing/we/know")
+    assert page.get_by_role("heading", level=1).inner_text() == "Overview"
+    page.goto("about:blank")
+    page.goto(f"{address}/#//evil.example/x")
+    assert page.url.startswith(address)
+    page.close()
+
+
+def test_columns_are_chosen_without_script(browser: Browser, address: str, story: Story) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/experiments/{story.ids['experiment']}")
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_role("checkbox", name="team").check()
+    page.get_by_role("checkbox", name="loss").uncheck()
+    page.get_by_role("button", name="Show these columns").click()
+    heads = page.get_by_role("columnheader").all_inner_texts()
+    assert "team" in heads
+    assert "loss" not in heads
+    context.close()
+
+
+def test_no_file_of_a_run_is_ever_run(browser: Browser, address: str, story: Story) -> None:
+    page = browser.new_page()
+    spoken: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        spoken.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
+    for path in FILES:
+        page.goto(f"{address}/runs/{story.ids['tracked_run']}/files?path={quote(path)}")
+    for hostile in (f"/runs/{story.ids['hostile_run']}", f"/logged-models/{story.ids['logged_model']}", "/experiments"):
+        page.goto(address + hostile)
+    assert spoken == []
     page.close()
 
 

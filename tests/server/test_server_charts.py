@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from bailiwick.server.ui.charts import (
+    Axis,
     Band,
     Bar,
     Edge,
@@ -19,12 +21,17 @@ from bailiwick.server.ui.charts import (
     Node,
     Part,
     Series,
+    Span,
+    Spot,
     Threshold,
     bar_chart,
     graph_chart,
     heatmap,
     lane,
     line_chart,
+    parallel_chart,
+    scatter_chart,
+    span_chart,
     sparkline,
     split_bar,
     stylesheet,
@@ -98,8 +105,11 @@ def test_a_chart_without_data_says_why() -> None:
         graph_chart([Node("a", EVIL, EVIL, EVIL), Node("b", EVIL, EVIL)], [Edge("a", "b", EVIL)], title=EVIL),
         lane(0, 1, 0, 2, title=EVIL),
         sparkline([1, 2], title=EVIL),
+        scatter_chart([Spot(EVIL, EVIL, 1.0, EVIL)], title=EVIL, x_name=EVIL, y_name=EVIL),
+        parallel_chart([Axis(EVIL, [EVIL, None]), Axis("b", [1.0, 2.0])], [EVIL, "y"], title=EVIL, note=EVIL),
+        span_chart([Span(EVIL, EVIL, 0, 90, EVIL, EVIL)], title=EVIL, now=100),
     ],
-    ids=["line", "bar", "split", "heat", "graph", "lane", "spark"],
+    ids=["line", "bar", "split", "heat", "graph", "lane", "spark", "scatter", "parallel", "spans"],
 )
 def test_text_never_becomes_markup(drawn: Markup) -> None:
     assert "<img" not in drawn
@@ -138,7 +148,62 @@ def test_shares_fill_the_bar_exactly(weights: list[int]) -> None:
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 8)), max_size=15))
 def test_any_graph_is_drawn_even_one_with_cycles(pairs: list[tuple[int, int]]) -> None:
     nodes = [Node(str(index), "step", f"step {index}") for index in range(7)]
-    parse(graph_chart(nodes, [Edge(str(start), str(end)) for start, end in pairs], title="t"))
+    for fit in (False, True):
+        parse(graph_chart(nodes, [Edge(str(start), str(end)) for start, end in pairs], title="t", fit=fit))
+
+
+def test_what_nothing_leads_to_stands_beside_what_it_leads_to() -> None:
+    nodes = [Node(name, "step", name) for name in ("source", "snapshot", "run", "code")]
+    edges = [Edge("source", "snapshot"), Edge("snapshot", "run"), Edge("code", "run")]
+    drawn = parse(graph_chart(nodes, edges, title="t", fit=True))
+    x = [float(str(rect.get("x"))) for rect in drawn.iter("rect")]
+    assert x[3] == x[1]
+    assert x[0] < x[1] < x[2]
+
+
+spot_places = numbers | st.text("abc", min_size=1, max_size=3)
+
+
+@given(st.lists(st.tuples(spot_places, numbers), min_size=1, max_size=12), st.booleans())
+def test_any_dots_stay_within_the_plot(places: list[tuple[float | str, float]], log: bool) -> None:
+    spots = [Spot(str(index), x, y) for index, (x, y) in enumerate(places)]
+    drawn = scatter_chart(spots, title="t", x_name="x", y_name="y", log_x=log)
+    assert len(list(parse(drawn).iter("circle"))) == len(spots)
+    assert all(-60 <= number <= 1100 for number in numbers_in(drawn))
+
+
+@given(st.lists(st.lists(spot_places | st.none(), min_size=4, max_size=4), min_size=1, max_size=6))
+def test_any_parallel_coordinates_are_drawn(columns: list[list[float | str | None]]) -> None:
+    axes = [Axis(f"a{index}", values) for index, values in enumerate(columns)]
+    drawn = parallel_chart(axes, list("wxyz"), title="t")
+    parse(drawn)
+    for path in re.findall(r' d="([^"]*)"', str(drawn)):
+        assert all(0 <= int(number) <= 1000 for number in re.findall(r"-?\d+", path))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 10**9), st.integers(0, 10**9) | st.none()), max_size=10)
+)
+def test_spans_that_overlap_lie_below_each_other(given_spans: list[tuple[str, int, int | None]]) -> None:
+    spans = [Span(row, "v1", start, None if end is None else start + end) for row, start, end in given_spans]
+    drawn = span_chart(spans, title="t", now=10**9)
+    parse(drawn)
+    bars = re.findall(r'<rect x="([\d.]+)%" width="([\d.]+)%" y="(\d+)"', str(drawn))
+    assert len(bars) == len(spans)
+    by_row: dict[str, list[tuple[float, float]]] = {}
+    for x, width, y in bars:
+        by_row.setdefault(y, []).append((float(x), float(x) + float(width)))
+    for bars_of_row in by_row.values():
+        ordered = sorted(bars_of_row)
+        assert all(later[0] >= earlier[1] - 0.7 for earlier, later in pairwise(ordered))
+
+
+def test_a_span_says_what_held_from_when_to_when() -> None:
+    spans = [Span("@champion", "v1", 0, 40 * DAY, "Set by ada", "/v/1"), Span("@champion", "v2", 40 * DAY, None)]
+    drawn = span_chart(spans, title="History", now=100 * DAY)
+    assert "@champion: v1 from 1970-01-01 00:00 to 1970-02-10 00:00. Set by ada" in drawn
+    assert 'href="/v/1"' in drawn
+    assert "<td>now</td>" in drawn
 
 
 def test_a_heatmap_marks_and_shades() -> None:

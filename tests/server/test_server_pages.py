@@ -14,7 +14,7 @@ from bailiwick.server.ui.forms import FORMS
 from bailiwick.server.ui.pages import NOTICES, PAGES
 from tests_support.control import TestClient
 from tests_support.html import OURS, Page
-from tests_support.populated import HOSTILE, Story
+from tests_support.populated import FILES, HOSTILE, Story
 
 LISTINGS = [page.path for page in PAGES if "{" not in page.path]
 
@@ -39,6 +39,24 @@ def pages_of(story: Story) -> list[str]:
         *(f"/pipelines/{ids[run]}" for run in ("pipeline_run", "cached_run", "failed_run", "waiting_run")),
         f"/runs/{ids['run']}",
         f"/runs/{ids['hostile_run']}",
+        f"/runs/{ids['tracked_run']}",
+        f"/runs/{ids['tracked_run']}?metric=loss&axis=time&log=1&find=o",
+        f"/runs/{ids['tracked_run']}/files",
+        *(f"/runs/{ids['tracked_run']}/files?path={quote(path)}" for path in (*FILES, "plots", "none")),
+        f"/experiments/{ids['experiment']}",
+        f"/experiments/{ids['experiment']}?open={ids['tracked_run']}",
+        f"/experiments/{ids['experiment']}?filter=metrics.loss+%3E",
+        f"/experiments/{ids['experiment']}?parts=all&order=metric.val/auc+DESC&view=ALL",
+        f"/experiments/{ids['experiment']}?columns=chosen&column=tag.team&column=param.lr",
+        f"/experiments/{ids['experiment']}/models",
+        f"/logged-models/{ids['logged_model']}",
+        f"/logged-models/{ids['logged_model']}/files?path=MLmodel",
+        f"/compare?run={ids['part_0']}&run={ids['part_1']}&run={ids['part_2']}&all=1",
+        f"/compare?run={ids['tracked_run']}&run={ids['hostile_run']}",
+        "/models/tracked",
+        "/models/tracked/versions/2",
+        "/models/tracked/compare",
+        "/models/flights/compare?left=1&right=3&all=1",
         f"/data/{ids['snapshot']}",
         f"/journal/{story.platform.journal.entries('default', limit=1)[0].id}",
         f"/runs?experiment={quote(HOSTILE)}",
@@ -178,7 +196,24 @@ class TestForms:
     def test_a_form_from_anywhere_else_is_refused(self, client: TestClient) -> None:
         for form in FORMS:
             path = form.path.format(
-                request="x", alarm="x", rollout="x", run="x", model="x", number=1, webhook="x", delivery="x"
+                **dict.fromkeys(
+                    [
+                        "request",
+                        "alarm",
+                        "rollout",
+                        "run",
+                        "model",
+                        "webhook",
+                        "delivery",
+                        "experiment",
+                        "logged_model",
+                        "alias",
+                        "stage",
+                        "workspace",
+                    ],
+                    "x",
+                ),
+                number=1,
             )
             assert client.post(path, data={"comment": "x"}).status_code == 403
             assert (

@@ -96,3 +96,70 @@ def test_who_may_not_manage_webhooks_sees_none(as_remote: ClientOf, tokens: dict
 def test_a_request_that_a_webhook_makes_is_never_the_local_users(client: TestClient) -> None:
     assert client.get("/api/v1/models", headers={"Bailiwick-Origin": "webhook"}).status_code == 401
     assert client.get("/api/v1/models").status_code == 200
+
+
+def test_a_webhook_is_made_changed_and_deleted_from_its_page(platform: Platform, client: TestClient) -> None:
+    fields = {
+        "name": "chat",
+        "url": "https://chat.example.com/in",
+        "format": "cloudevents",
+        "events": "alias.*, approval.*",
+        "secret": "s3cret-of-ours",
+        "description": HOSTILE,
+    }
+    made = client.post("/webhooks", data=fields, headers=OURS).headers["Location"].partition("?")[0]
+    hook = platform.webhooks.webhook("default", made.rpartition("/")[2])
+    assert (hook.events, hook.signed) == (("alias.*", "approval.*"), True)
+    for path in (made, "/webhooks"):
+        assert "s3cret-of-ours" not in client.get(path).text
+        assert "<script>alert" not in client.get(path).text
+        assert Page(client.get(path).text).faults == []
+    changed = {**fields, "name": "talk", "secret": ""}
+    assert client.post(made, data=changed, headers=OURS).headers["Location"] == f"{made}?done=changed"
+    assert platform.webhooks.webhook("default", hook.id).signed
+    client.post(made, data={**changed, "unsigned": "1"}, headers=OURS)
+    assert not platform.webhooks.webhook("default", hook.id).signed
+    assert client.post(f"{made}/delete", data={"form": "1"}, headers=OURS).headers["Location"] == "/webhooks?done=gone"
+    assert platform.webhooks.webhooks("default") == []
+
+
+def test_a_webhook_that_cannot_be_is_refused_with_the_reason(client: TestClient) -> None:
+    fields = {"name": "chat", "url": "https://chat.example.com/in", "format": "cloudevents", "events": ""}
+    refused = client.post("/webhooks", data=fields, headers=OURS)
+    assert refused.status_code == 400
+    assert "Name at least one event" in refused.text
+    wrong = client.post("/webhooks", data={**fields, "format": "mlflow", "events": "alias.*"}, headers=OURS)
+    assert wrong.status_code == 400
+
+
+def test_a_webhook_is_told_again_from_a_position(platform: Platform, client: TestClient, hook: Webhook) -> None:
+    path = f"/webhooks/{hook.id}"
+    assert client.post(f"{path}/replay", data={"position": "x"}, headers=OURS).status_code == 400
+    done = client.post(f"{path}/replay", data={"position": "0"}, headers=OURS)
+    assert done.headers["Location"] == f"{path}?done=replaying"
+    assert platform.webhooks.webhook("default", hook.id).catching_up_from == 0
+    assert "journal position 0" in client.get(path).text
+
+
+def test_a_workspace_is_made_changed_and_deleted_from_the_page(platform: Platform, client: TestClient) -> None:
+    made = client.post("/workspaces", data={"name": "team-a", "description": HOSTILE}, headers=OURS)
+    assert made.headers["Location"] == "/workspaces?done=made#workspace-team-a"
+    text = client.get("/workspaces").text
+    assert "team-a" in text
+    assert "<script>alert" not in text
+    assert Page(text).faults == []
+    changed = {"description": "flights", "artifact_root": "s3://bucket/a"}
+    client.post("/workspaces/team-a", data=changed, headers=OURS)
+    assert platform.workspaces.workspace("team-a").artifact_root == "s3://bucket/a"
+    assert client.post("/workspaces/default/delete", data={"form": "1"}, headers=OURS).status_code == 409
+    assert client.post("/workspaces/team-a/delete", data={"form": "1"}, headers=OURS).status_code == 303
+    assert [each.name for each in platform.workspaces.workspaces()] == ["default"]
+
+
+def test_who_may_not_manage_workspaces_sees_their_own(
+    platform: Platform, admin: Actor, as_remote: ClientOf, tokens: dict[str, str]
+) -> None:
+    platform.workspaces.create(admin, "hidden-team")
+    text = as_remote(tokens["viewer"]).get("/workspaces").text
+    assert "hidden-team" not in text
+    assert "New workspace" not in text

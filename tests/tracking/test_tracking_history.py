@@ -111,3 +111,23 @@ def test_what_makes_no_sense_is_refused(tracking: TrackingService, admin: Actor)
     for many in ([], ["r"] * 101):
         with pytest.raises(LimitExceeded, match="1 to 100"):
             tracking.metric_samples("default", many, "m")
+
+
+def test_curves_are_samples_of_every_metric_of_every_run(
+    tracking: TrackingService, admin: Actor, stranger: Actor
+) -> None:
+    runs = [tracking.start_run(admin, "flights") for _ in range(3)]
+    for place, run in enumerate(runs[:2]):
+        points = [MetricPoint(key, float(step), step, step) for key in ("a", "b") for step in range(50 + place)]
+        tracking.log(admin, run.id, metrics=points)
+    ids = [run.id for run in runs]
+    curves = tracking.metric_curves("default", ids, ["a", "b", "none", "a"], limit=10)
+    assert sorted(curves) == sorted((run_id, key) for run_id in ids[:2] for key in ("a", "b"))
+    for (run_id, key), points in curves.items():
+        assert points == tracking.metric_samples("default", [run_id], key, limit=10)[run_id]
+    assert tracking.metric_curves("default", [], ["a"]) == tracking.metric_curves("default", ids, []) == {}
+    assert tracking.metric_curves(stranger.workspace, ids, ["a"]) == {}
+    with pytest.raises(LimitExceeded, match="1000 curves"):
+        tracking.metric_curves("default", ids, [str(key) for key in range(400)])
+    with pytest.raises(InvalidInput, match="limit 0"):
+        tracking.metric_curves("default", ids, ["a"], limit=0)

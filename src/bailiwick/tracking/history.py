@@ -21,6 +21,8 @@ _BY_TIME = (run_metrics.c.time, run_metrics.c.step, run_metrics.c.value, run_met
 _BY_STEP = (run_metrics.c.step, run_metrics.c.time, run_metrics.c.value, run_metrics.c.is_nan)
 
 RunPoint = tuple[str, MetricPoint]
+Curve = tuple[str, str]
+"""A run's id and a metric's key."""
 
 
 def read_history(connection: Connection, workspace: str, run_id: str, key: str) -> list[MetricPoint]:
@@ -61,12 +63,27 @@ def read_samples(
     limit: int,
     steps: tuple[int, int] | None,
 ) -> dict[str, list[MetricPoint]]:
-    """At most `limit` points of each run by step, time, value, spread evenly, the first and the last among them.
+    """One metric of each run, as `read_curves` has it."""
+    curves = read_curves(connection, workspace, run_ids, [key], limit=limit, steps=steps)
+    return {run_id: curves.get((run_id, key), []) for run_id in run_ids}
 
-    The points are chosen in the database: the n points of a run are cut into `limit` stretches of n / limit (the
+
+def read_curves(
+    connection: Connection,
+    workspace: str,
+    run_ids: Sequence[str],
+    keys: Sequence[str],
+    *,
+    limit: int,
+    steps: tuple[int, int] | None = None,
+) -> dict[Curve, list[MetricPoint]]:
+    """At most `limit` points of each metric of each run by step, time, value, spread evenly, first and last among them.
+
+    The points are chosen in the database: the n points of a metric are cut into `limit` stretches of n / limit (the
     first ones one longer), of which the first point of each is taken, and the last of all replaces the last taken.
+    A run that lacks a metric is left out.
     """
-    numbered = _numbered(workspace, run_ids, key, steps)
+    numbered = _numbered(workspace, run_ids, keys, steps)
     columns = numbered.selected_columns
     rows = numbered.subquery()
     size, longer = rows.c.size // limit, rows.c.size % limit
@@ -77,21 +94,22 @@ def read_samples(
         else_=(place - longer * (size + 1)) % case((size == 0, 1), else_=size),
     )
     kept = select(*(rows.c[column.name] for column in columns)).where(or_(begins == 0, rows.c.place == rows.c.size))
-    samples: dict[str, list[MetricPoint]] = {run_id: [] for run_id in run_ids}
-    for row in connection.execute(kept.order_by(rows.c.run_id, rows.c.place)):
+    curves: dict[Curve, list[MetricPoint]] = {}
+    for row in connection.execute(kept.order_by(rows.c.run_id, rows.c.key, rows.c.place)):
         run_id, point = run_point(row)
-        samples[run_id].append(point)
-    return {run_id: _ending(points, limit) for run_id, points in samples.items()}
+        curves.setdefault((run_id, point.key), []).append(point)
+    return {curve: _ending(points, limit) for curve, points in curves.items()}
 
 
 def _numbered(
-    workspace: str, run_ids: Sequence[str], key: str, steps: tuple[int, int] | None
+    workspace: str, run_ids: Sequence[str], keys: Sequence[str], steps: tuple[int, int] | None
 ) -> Select[tuple[str, str, float, int, int, int, int, int]]:
-    query = _of(workspace, run_ids, key)
+    query = _of(workspace, run_ids, *keys)
     if steps is not None:
         query = query.where(run_metrics.c.step.between(*steps))
-    place = func.row_number().over(partition_by=run_metrics.c.run_id, order_by=_BY_STEP).label("place")
-    size = func.count().over(partition_by=run_metrics.c.run_id).label("size")
+    each = (run_metrics.c.run_id, run_metrics.c.key)
+    place = func.row_number().over(partition_by=each, order_by=_BY_STEP).label("place")
+    size = func.count().over(partition_by=each).label("size")
     return query.add_columns(place, size)
 
 
@@ -100,10 +118,11 @@ def _ending(points: list[MetricPoint], limit: int) -> list[MetricPoint]:
     return points if len(points) <= limit else [*points[: limit - 1], points[-1]]
 
 
-def _of(workspace: str, run_ids: Sequence[str], key: str) -> Select[tuple[str, str, float, int, int, int]]:
+def _of(workspace: str, run_ids: Sequence[str], *keys: str) -> Select[tuple[str, str, float, int, int, int]]:
     columns = run_metrics.c
     chosen = columns.run_id == run_ids[0] if len(run_ids) == 1 else columns.run_id.in_(sorted(set(run_ids)))
-    return select(columns.run_id, *_POINT).where(columns.workspace == workspace, chosen, columns.key == key)
+    wanted = columns.key == keys[0] if len(keys) == 1 else columns.key.in_(keys)
+    return select(columns.run_id, *_POINT).where(columns.workspace == workspace, chosen, wanted)
 
 
 def _position(point: MetricPoint) -> list[float | int]:

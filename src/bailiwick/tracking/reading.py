@@ -16,7 +16,9 @@ from bailiwick.tracking.experiment_search import find_experiments
 from bailiwick.tracking.experiments import load_experiments
 from bailiwick.tracking.history import (
     CHART_POINTS,
+    Curve,
     RunPoint,
+    read_curves,
     read_histories,
     read_history,
     read_history_page,
@@ -27,10 +29,13 @@ from bailiwick.tracking.model import Experiment, Lifecycle, MetricPoint, Page, R
 from bailiwick.tracking.runs import ONE_RUN, checked_row, info_of, load_runs, page_of_ids
 from bailiwick.tracking.search import RunSearch, find_runs
 from bailiwick.tracking.tables import experiments, run_inputs, runs
+from bailiwick.tracking.tallies import Activity, count_parts, count_runs
 
 MAX_PAGE = 50_000
 MAX_HISTORIES = 100
 """Runs whose histories are read at once."""
+MAX_CURVES = 1_000
+"""Metrics times runs that are sampled at once."""
 
 
 class TrackingReader:
@@ -91,6 +96,14 @@ class TrackingReader:
             return find_experiments(
                 connection, workspace, clauses, orderings, view=view, limit=limit, token=token, root=self._root
             )
+
+    def activity(self, workspace: str, experiment_ids: Sequence[str]) -> dict[str, Activity]:
+        """How many active runs each experiment has and when the newest began; those without any are left out."""
+        found: dict[str, Activity] = {}
+        with self._records.read() as connection:
+            for start in range(0, len(experiment_ids), IDS_PER_QUERY):
+                found |= count_runs(connection, workspace, experiment_ids[start : start + IDS_PER_QUERY])
+        return found
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
@@ -158,12 +171,20 @@ class TrackingReader:
             raise RunNotFound(min(missing))
         return compare(found)
 
-    def children(self, workspace: str, run_id: str) -> list[Run]:
-        """Active runs whose parent is this run, oldest first."""
+    def children(self, workspace: str, run_id: str, *, limit: int | None = None) -> list[Run]:
+        """Active runs whose parent is this run, oldest first; with a `limit`, the first of them."""
         query = select(runs.c.id).where(
             runs.c.workspace == workspace, runs.c.parent == run_id, runs.c.lifecycle == Lifecycle.ACTIVE
         )
-        return self._load(workspace, query.order_by(runs.c.started, runs.c.id))
+        return self._load(workspace, query.order_by(runs.c.started, runs.c.id).limit(limit))
+
+    def part_counts(self, workspace: str, run_ids: Sequence[str]) -> dict[str, int]:
+        """How many active runs each run is the parent of; those without any are left out."""
+        found: dict[str, int] = {}
+        with self._records.read() as connection:
+            for start in range(0, len(run_ids), IDS_PER_QUERY):
+                found |= count_parts(connection, workspace, run_ids[start : start + IDS_PER_QUERY])
+        return found
 
     def runs_of_snapshot(self, workspace: str, snapshot: str) -> list[Run]:
         """Runs that read a dataset snapshot, in any role, deleted or not, oldest first."""
@@ -223,6 +244,22 @@ class TrackingReader:
             raise InvalidInput(f"limit {limit} is not positive.")
         with self._records.read() as connection:
             return read_samples(connection, workspace, run_ids, key, limit=limit, steps=steps)
+
+    def metric_curves(
+        self, workspace: str, run_ids: Sequence[str], keys: Sequence[str], *, limit: int = CHART_POINTS
+    ) -> dict[Curve, list[MetricPoint]]:
+        """Several metrics of several runs, each as in `metric_samples`, in one query; by run id and key, without empty ones.
+
+        Raises LimitExceeded for more than 1,000 metrics times runs.
+        """
+        if len(run_ids) * len(keys) > MAX_CURVES:
+            raise LimitExceeded(f"At most {MAX_CURVES} curves are read at once; {len(run_ids) * len(keys)} are named.")
+        if limit < 1:
+            raise InvalidInput(f"limit {limit} is not positive.")
+        if not run_ids or not keys:
+            return {}
+        with self._records.read() as connection:
+            return read_curves(connection, workspace, run_ids, list(dict.fromkeys(keys)), limit=limit)
 
 
 def _check_limit(limit: int) -> None:

@@ -145,6 +145,11 @@ class WebhookService:
             change.execute(delete(webhooks).where(webhooks.c.id == webhook_id))
             change.record("webhook.deleted", f"webhook/{webhook_id}", name=row.name)
 
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Names of the formats that a webhook can be told in."""
+        return tuple(self._formats)
+
     def webhook(self, workspace: str, webhook_id: str) -> Webhook:
         """Raises NotFound."""
         with self._records.read() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from bailiwick.rollout.canary import CanaryConfig
 from bailiwick.store.journal.sequencer import Sequencer
 from bailiwick.store.journal.signer import Signer
 from bailiwick.testing.clock import FakeClock
+from bailiwick.tracking.lineage.model import CONTEXT_TAG, Dataset, DatasetInput, ModelOutput
+from bailiwick.tracking.logged_models.model import ModelMetric
 from bailiwick.tracking.model import MetricPoint, RunInput
 from bailiwick.webhooks.model import Answer
 
@@ -31,6 +34,23 @@ FIRST_DAY = 1_357_084_800_000 + 364 * DAY  # 2014-01-01
 ROWS = 600
 CARRIERS = ("AA", "B6", "DL", "EV", "UA", "US", "WN")
 HOSTILE = "<script>alert('x')</script>"
+NOTE_TAG = "mlflow.note.content"
+NOTE = f"# Why\n\nTo see **whether** it works. {HOSTILE} [bad](javascript:alert(1)) [good](https://example.com)"
+EXPERIMENT = "flüge/prévision ✈"
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYPj/HwADAgH/p9pK5QAAAABJRU5ErkJggg=="
+)
+FILES = {
+    "report.html": f"<h1>Report</h1>{HOSTILE}".encode(),
+    "plots/figure.svg": f"<svg xmlns='http://www.w3.org/2000/svg'>{HOSTILE}</svg>".encode(),
+    "plots/roc curve.png": PNG,
+    "plots/not-an-image.png": HOSTILE.encode(),
+    "data/rows.csv": f"a,b\n1,{HOSTILE}\n".encode(),
+    "données/réglages.json": b'{"a": [1, 2]}',
+    "logs/huge.log": b"line\n" * 100_000,
+    "model.bin": b"\x00\x01\x02" * 100,
+    "empty.txt": b"",
+}
 ADMIN = Actor("u-ada", "ada", "default", frozenset(Permission))
 SECOND = Actor("u-grace", "grace", "default", frozenset(Permission))
 
@@ -59,6 +79,7 @@ class Story:
         self._canary()
         self._rolled_back()
         self._pipelines()
+        self._tracked()
         self._hostile()
         self._seal()
         return self
@@ -227,9 +248,50 @@ class Story:
             self.clock.advance(3_600_000)
         self.ids["waiting_run"] = pipelines.submit(ADMIN, good, {"project": "flights"}, trigger="retrain-flights").id
 
+    def _tracked(self) -> None:
+        """What an MLflow client leaves behind: a run with parts, data, curves, files and a logged model that is a version."""
+        platform, tracking = self.platform, self.platform.tracking
+        run = tracking.start_run(ADMIN, EXPERIMENT, name="sweep", tags={NOTE_TAG: NOTE, "team": "core"})
+        self.ids |= {"tracked_run": run.id, "experiment": run.experiment_id}
+        start, curve = self.clock(), ("loss", "val/auc", "system/cpu_utilization_percentage")
+        points = [MetricPoint(key, 1 / (step + 1), start + step * 60_000, step) for key in curve for step in range(500)]
+        tracking.log(ADMIN, run.id, metrics=points, params={"lr": "0.01", "depth": "6"})
+        read = DatasetInput(
+            Dataset("flights 2013", "d1", "http", "https://example.com/f.csv"), {CONTEXT_TAG: "training"}
+        )
+        platform.run_lineage.log_inputs(ADMIN, run.id, datasets=[read])
+        for place in range(3):
+            part = tracking.start_run(ADMIN, EXPERIMENT, name=f"trial {place}", parent=run.id)
+            tracking.log(ADMIN, part.id, metrics={"val/auc": 0.7 + place / 100}, params={"lr": f"0.{place + 1}"})
+            tracking.finish_run(ADMIN, part.id)
+            self.ids[f"part_{place}"] = part.id
+        model = platform.logged_models.create(
+            ADMIN, run.experiment_id, name="classifier", source_run=run.id, params={"C": HOSTILE}, tags={"t": HOSTILE}
+        )
+        self.ids["logged_model"] = model.id
+        platform.run_lineage.log_outputs(ADMIN, run.id, [ModelOutput(model.id, 3)])
+        tracking.log(
+            ADMIN,
+            run.id,
+            metrics=[MetricPoint("accuracy", 0.9, start)],
+            of_models=[ModelMetric(model.id, run.id, "accuracy", 0.9, start, dataset_name="flights 2013")],
+        )
+        for path, content in FILES.items():
+            platform.artifacts.put(ADMIN, platform.artifacts.locate("default", run.artifact_uri, path), [content])
+        described = platform.artifacts.locate("default", model.artifact_location, "MLmodel")
+        platform.artifacts.put(ADMIN, described, [b"flavors: {}"])
+        platform.logged_models.finalize(ADMIN, model.id, "READY")
+        platform.registry.create_model(ADMIN, "tracked")
+        for alias in ("champion", "challenger"):
+            made = platform.registry.create_version(ADMIN, "tracked", source=f"models:/{model.id}", model_id=model.id)
+            platform.registry.set_alias(ADMIN, "tracked", alias, made.number, reason="it is better")
+        platform.registry.set_alias(ADMIN, "tracked", "champion", 2, reason="so is this")
+        platform.registry.set_stage(ADMIN, "tracked", 1, "Production")
+        platform.registry.set_stage(ADMIN, "tracked", 2, "Production", archive_existing=True)
+
     def _hostile(self) -> None:
         """Records whose every free text tries to become markup."""
-        run = self.platform.tracking.start_run(ADMIN, HOSTILE, name=HOSTILE, tags={"note": HOSTILE})
+        run = self.platform.tracking.start_run(ADMIN, HOSTILE, name=HOSTILE, tags={"note": HOSTILE, NOTE_TAG: HOSTILE})
         self.platform.tracking.log(ADMIN, run.id, params={"p": HOSTILE})
         self.ids["hostile_run"] = run.id
         name = HOSTILE.replace("/", "|")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from urllib.parse import quote
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import quote, urlencode
 
 from markupsafe import Markup, escape
 
@@ -70,6 +70,58 @@ def run(run_id: str) -> str:
     return _at("runs", run_id)
 
 
+def experiment(experiment_id: str) -> str:
+    """The page of an experiment."""
+    return _at("experiments", experiment_id)
+
+
+def experiment_named(name: str) -> str:
+    """The list of experiments with the one of that name, which the journal knows it by."""
+    quoted = name.replace("'", "''")
+    wanted = f"name = '{quoted}'"
+    return f"/experiments?{query({'q': wanted, 'view': 'ALL'})}"
+
+
+def experiment_models(experiment_id: str) -> str:
+    """The logged models of an experiment."""
+    return _at("experiments", experiment_id, "models")
+
+
+def logged_model(model_id: str) -> str:
+    """The page of a logged model."""
+    return _at("logged-models", model_id)
+
+
+def files(owner: str, path: str) -> str:
+    """A folder or file of a run or logged model, whose page is `owner`."""
+    return f"{owner}/files?path={quote(path, safe='/')}" if path else f"{owner}/files"
+
+
+def file_content(owner: str, path: str) -> str:
+    """The bytes of a file, to be saved."""
+    return f"/api/v1{owner}/files/content?path={quote(path, safe='/')}"
+
+
+def file_image(owner: str, path: str) -> str:
+    """An image, to be shown within a page."""
+    return f"{owner}/image?path={quote(path, safe='/')}"
+
+
+def comparison(run_ids: Iterable[str]) -> str:
+    """Runs side by side."""
+    return f"/compare?{runs_query(run_ids)}"
+
+
+def runs_query(run_ids: Iterable[str]) -> str:
+    """Several runs as the query of an address."""
+    return urlencode([("run", each) for each in run_ids])
+
+
+def version_comparison(model_name: str, left: int, right: int) -> str:
+    """Two versions side by side."""
+    return f"{model(model_name)}/compare?left={left}&right={right}"
+
+
 def snapshot(snapshot_id: str) -> str:
     """The page of a dataset snapshot."""
     return _at("data", snapshot_id)
@@ -88,6 +140,11 @@ def webhook(webhook_id: str) -> str:
 def delivery(webhook_id: str, delivery_id: str) -> str:
     """The page of one delivery to a webhook."""
     return _at("webhooks", webhook_id, delivery_id)
+
+
+def query(pairs: Mapping[str, object]) -> str:
+    """What follows the question mark, without what is empty."""
+    return urlencode([(name, str(value)) for name, value in pairs.items() if value])
 
 
 def about(resource: str) -> str:
@@ -121,6 +178,9 @@ _PAGES: dict[str, Callable[[str], str]] = {
     "snapshot": snapshot,
     "approval": approval,
     "webhook": webhook,
+    "logged_model": logged_model,
+    "experiment": experiment_named,
+    "workspace": lambda name: f"/workspaces#workspace-{quote(name, safe='')}",
 }
 
 
@@ -131,8 +191,8 @@ def resource(text: str) -> str:
         model_name, _, number = name.rpartition("/")
         if number.isdigit():
             return version(model_name, int(number))
-    if kind == "alias" and "/" in name:
-        return f"{model(name.partition('/')[0])}#aliases"
+    if kind in {"alias", "stage"} and "/" in name:
+        return f"{model(name.partition('/')[0])}#pointing"
     if kind == "pipeline_run":
         name = name.partition("/")[0]
     if kind in _PAGES and name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bailiwick.core.actor import Actor, Permission
@@ -17,13 +17,14 @@ Context = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One authorised look at a page: `query` holds the last value of each parameter, `now` is UTC milliseconds."""
+    """One authorised look at a page: `query` holds the last value of each parameter, `every` all; `now` is UTC milliseconds."""
 
     platform: Platform
     actor: Actor
     path: Mapping[str, str]
     query: Mapping[str, str]
     now: int
+    every: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def workspace(self) -> str:

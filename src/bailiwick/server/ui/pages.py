@@ -16,14 +16,19 @@ from bailiwick.lifecycle.platform import Platform
 from bailiwick.server.api.errors import detail_of, status_of
 from bailiwick.server.auth import COOKIE, Authenticator, same_origin
 from bailiwick.server.ui import forms, links
+from bailiwick.server.ui.artifacts import open_image
 from bailiwick.server.ui.page import Context, Form, Page, Visit
 from bailiwick.server.ui.shell import error_page, render
 from bailiwick.server.ui.views import (
     approvals,
+    artifacts,
     cards,
+    comparison,
     data,
     endpoints,
+    experiments,
     journal,
+    logged_models,
     models,
     monitor,
     overview,
@@ -31,6 +36,7 @@ from bailiwick.server.ui.views import (
     rollouts,
     runs,
     webhooks,
+    workspaces,
 )
 
 PAGES = (
@@ -43,13 +49,21 @@ PAGES = (
     Page("/rollouts/{rollout}", "rollout.html", rollouts.rollout, "/rollouts", refresh=15),
     Page("/models", "models.html", models.listing, "/models"),
     Page("/models/{model}", "model.html", models.model, "/models"),
+    Page("/models/{model}/compare", "version_comparison.html", models.comparison, "/models"),
     Page("/models/{model}/versions/{number}", "version.html", models.version, "/models"),
     Page("/models/{model}/versions/{number}/card", "card.html", cards.card, "/models"),
     Page("/approvals", "approvals.html", approvals.listing, "/approvals"),
     Page("/pipelines", "pipelines.html", pipelines.listing, "/pipelines", refresh=5),
     Page("/pipelines/{run}", "pipeline_run.html", pipelines.run, "/pipelines", refresh=3),
+    Page("/experiments", "experiments.html", experiments.listing, "/experiments"),
+    Page("/experiments/{experiment}", "experiment.html", experiments.experiment, "/experiments"),
+    Page("/experiments/{experiment}/models", "logged_models.html", logged_models.listing, "/experiments"),
     Page("/runs", "runs.html", runs.listing, "/runs"),
-    Page("/runs/{run}", "run.html", runs.run, "/runs", refresh=10),
+    Page("/runs/{run}", "run.html", runs.run, "/experiments"),
+    Page("/runs/{run}/files", "artifacts.html", artifacts.of_run, "/experiments"),
+    Page("/compare", "compare.html", comparison.compare, "/experiments"),
+    Page("/logged-models/{logged_model}", "logged_model.html", logged_models.logged_model, "/experiments"),
+    Page("/logged-models/{logged_model}/files", "artifacts.html", artifacts.of_logged_model, "/experiments"),
     Page("/data", "snapshots.html", data.listing, "/data"),
     Page("/data/{snapshot}", "snapshot.html", data.snapshot, "/data"),
     Page("/webhooks", "webhooks.html", webhooks.listing, "/webhooks", permission=Permission.WEBHOOKS_MANAGE),
@@ -61,9 +75,16 @@ PAGES = (
         "/webhooks",
         permission=Permission.WEBHOOKS_MANAGE,
     ),
+    Page("/workspaces", "workspaces.html", workspaces.listing, "/workspaces"),
     Page("/journal", "journal.html", journal.listing, "/journal", permission=Permission.JOURNAL_READ),
     Page("/journal/{entry}", "entry.html", journal.entry, "/journal", permission=Permission.JOURNAL_READ),
 )
+
+IMAGES = {
+    "/runs/{run}/image": artifacts.uri_of_run,
+    "/logged-models/{logged_model}/image": artifacts.uri_of_logged_model,
+}
+"""Where pages get the images they show, and whose files those are."""
 
 NOTICES = {
     "approved": "Approved. Nothing else waits for you here.",
@@ -80,6 +101,18 @@ NOTICES = {
     "enabled": "Enabled: it is told of what happens from now on.",
     "disabled": "Disabled: it is told of nothing until it is enabled.",
     "sent-again": "It is sent again.",
+    "deleted": "Deleted: it is hidden, and can be restored.",
+    "restored": "Restored.",
+    "pointed": "Done, and written to the history below.",
+    "asked": "Asked: those who may approve see it now.",
+    "rolled-back": "Rolled back to the version before.",
+    "removed": "Removed: it points nowhere now.",
+    "purged": "Its content is destroyed; what it came from and what it was stays known.",
+    "made": "Made.",
+    "changed": "Changed.",
+    "gone": "Deleted for good.",
+    "replaying": "It is told again of everything from there on, in the order of the journal.",
+    "hidden": "Deleted: it is hidden, and what was made of it stays.",
 }
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -95,6 +128,7 @@ def page_routes(platform: Platform, authenticator: Authenticator) -> list[HttpRo
         HttpRoute("/alarms/{alarm}", desk.alarm, methods=["GET"]),
         *(HttpRoute(form.path, desk.submission(form), methods=["POST"]) for form in forms.FORMS),
         *(HttpRoute(page.path, desk.page(page), methods=["GET"]) for page in PAGES),
+        *(HttpRoute(path, desk.image(owner), methods=["GET"]) for path, owner in IMAGES.items()),
     ]
 
 
@@ -117,6 +151,20 @@ class _Desk:
             return await run_in_threadpool(self._submit, form, request, fields)
 
         return answer
+
+    def image(self, owner: Callable[[Visit], str]) -> Answer:
+        async def answer(request: Request) -> Response:
+            return await run_in_threadpool(self._image, owner, request)
+
+        return answer
+
+    def _image(self, owner: Callable[[Visit], str], request: Request) -> Response:
+        """A raster image alone; the headers of every answer keep browsers from taking it for anything else."""
+        actor = self._authenticator.actor(request)
+        actor.require(Permission.READ)
+        visit = self._visit(actor, request)
+        content, kind = open_image(visit, owner(visit), visit.query.get("path", ""))
+        return Response(content, media_type=kind, headers={"Content-Disposition": "inline"})
 
     async def alarm(self, request: Request) -> Response:
         """An alarm has its place on its endpoint's monitor."""
@@ -152,12 +200,13 @@ class _Desk:
             return error_page(status_of(error), detail_of(error), self._frame(visit, request, ""))
 
     def _visit(self, actor: Actor, request: Request) -> Visit:
-        for name, value in (*request.path_params.items(), *request.query_params.items()):
+        query = request.query_params
+        for name, value in (*request.path_params.items(), *query.multi_items()):
             if "\x00" in value:
                 raise InvalidInput(f"{name!r} holds a NUL character, which no name can.")
-        return Visit(
-            self._platform, actor, request.path_params, dict(request.query_params), self._platform.records.clock()
-        )
+        every = {name: tuple(query.getlist(name)) for name in query}
+        now = self._platform.records.clock()
+        return Visit(self._platform, actor, request.path_params, dict(query), now, every)
 
     def _frame(self, visit: Visit, request: Request, here: str) -> Context:
         platform, workspace = self._platform, visit.workspace

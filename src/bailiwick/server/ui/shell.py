@@ -15,7 +15,7 @@ from bailiwick._version import __version__
 from bailiwick.core.canonical import sha256_hex
 from bailiwick.governance.cards import wording
 from bailiwick.server.api.errors import ErrorDetail
-from bailiwick.server.ui import card_parts, charts, links, words
+from bailiwick.server.ui import card_parts, charts, links, prose, run_table, words
 from bailiwick.server.ui.deeds import deed
 
 FOLDER = Path(__file__).parent
@@ -43,12 +43,21 @@ NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
         ),
     ),
     ("Models", (NavItem("/models", "Models"), NavItem("/approvals", "Approvals", "approvals"))),
-    ("Work", (NavItem("/pipelines", "Pipelines"), NavItem("/runs", "Training runs"), NavItem("/data", "Data"))),
+    (
+        "Work",
+        (
+            NavItem("/pipelines", "Pipelines"),
+            NavItem("/experiments", "Experiments"),
+            NavItem("/runs", "Training runs"),
+            NavItem("/data", "Data"),
+        ),
+    ),
     (
         "Record",
         (
             NavItem("/journal", "Journal", permission="journal.read"),
             NavItem("/webhooks", "Webhooks", permission="webhooks.manage"),
+            NavItem("/workspaces", "Workspaces"),
         ),
     ),
 )
@@ -75,12 +84,14 @@ def _environment() -> Environment:
     writers = (
         words.ago,
         words.basis_points,
+        words.change,
         words.compact,
         words.count,
         words.day,
         words.duration,
         words.instant,
         words.label,
+        words.measured,
         words.metric,
         words.moment,
         words.number,
@@ -96,12 +107,15 @@ def _environment() -> Environment:
     made.filters |= {writer.__name__: writer for writer in writers} | {"deed": deed, "linked": links.linked}
     made.filters |= {
         "bounds": wording.bounds,
+        "cell": run_table.cell,
         "card_moment": wording.moment,
         "card_value": wording.shown,
         "dataset_rows": card_parts.dataset_rows,
         "fact_rows": card_parts.fact_rows,
         "metric_label": wording.label,
         "one_source": card_parts.one_source,
+        "prose": prose.prose,
+        "query": links.query,
         "recorded": card_parts.recorded,
         "visible": wording.visible,
     }
@@ -110,6 +124,7 @@ def _environment() -> Environment:
         "charts": charts,
         "links": links,
         "metric_text": words.metric,
+        "query_of": links.runs_query,
         "navigation": NAVIGATION,
         "percent_text": lambda value: f"{value:g}%",
         "product_version": __version__,

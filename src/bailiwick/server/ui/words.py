@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?Z")
+_LARGEST, _WIDE = 1e300, 1e9
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
@@ -33,9 +34,26 @@ def metric(value: object) -> str:
     return number(value)
 
 
+def measured(value: object) -> str:
+    """A measurement as it was logged, short: four decimals at most, `NaN` said, the largest double as infinity."""
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 - only NaN differs from itself
+        return "NaN"
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) > _LARGEST:
+        return "∞" if value > 0 else "−∞"
+    if isinstance(value, float) and abs(value) >= _WIDE:
+        return f"{value:.4g}"
+    return number(value)
+
+
 def signed(value: float) -> str:
     """A difference of two metrics with its sign: `+0.0120`, `−0.0031`."""
     return f"{value:+.4f}".replace("-", "−")
+
+
+def change(value: float) -> str:
+    """A difference of two numbers of any kind with its sign: `+0.0120`, and of whole ones `−4,000`."""
+    whole = float(value).is_integer() and abs(value) >= 1
+    return f"{value:+,.0f}".replace("-", "−") if whole else signed(value)
 
 
 _LABELS = {

@@ -1,8 +1,4 @@
-"""Charts as inline SVG made on the server: fluid width, themed by CSS, readable without colour, script or sight.
-
-Standard library and markupsafe only, so that reports outside the server draw with them too: include `stylesheet()` once
-in the page, then place what the functions return.
-"""
+"""Charts as inline SVG made on the server: fluid width, themed by CSS, readable without colour, script or sight."""
 
 from bailiwick.server.ui.charts.bars import Bar, Part, bar_chart, lane, sparkline, split_bar
 from bailiwick.server.ui.charts.dots import Dot, dot_chart
@@ -10,8 +6,12 @@ from bailiwick.server.ui.charts.figure import stylesheet
 from bailiwick.server.ui.charts.graph import Edge, Node, graph_chart
 from bailiwick.server.ui.charts.heatmap import heatmap
 from bailiwick.server.ui.charts.line import Band, Marker, Series, Threshold, line_chart
+from bailiwick.server.ui.charts.parallel import Axis, parallel_chart
+from bailiwick.server.ui.charts.scatter import Spot, scatter_chart
+from bailiwick.server.ui.charts.spans import Span, span_chart
 
 __all__ = [
+    "Axis",
     "Band",
     "Bar",
     "Dot",
@@ -20,6 +20,8 @@ __all__ = [
     "Node",
     "Part",
     "Series",
+    "Span",
+    "Spot",
     "Threshold",
     "bar_chart",
     "dot_chart",
@@ -27,6 +29,9 @@ __all__ = [
     "heatmap",
     "lane",
     "line_chart",
+    "parallel_chart",
+    "scatter_chart",
+    "span_chart",
     "sparkline",
     "split_bar",
     "stylesheet",

@@ -82,5 +82,8 @@ def words(title: str, description: str) -> Markup:
 
 @cache
 def stylesheet() -> str:
-    """The CSS that charts need, for pages that are not served by the control plane."""
+    """The CSS that charts need, for pages that are not served by the control plane: it goes in the page once.
+
+    Charts need nothing but the standard library and markupsafe, so that reports outside the server draw with them too.
+    """
     return (Path(__file__).parent.parent / "static" / "charts.css").read_text(encoding="utf-8")

@@ -34,12 +34,26 @@ class Edge:
 
 
 def graph_chart(
-    nodes: Sequence[Node], edges: Sequence[Edge], *, title: str, description: str = "", width: int = 176, gap: int = 56
+    nodes: Sequence[Node],
+    edges: Sequence[Edge],
+    *,
+    title: str,
+    description: str = "",
+    width: int = 176,
+    gap: int = 56,
+    fit: bool = False,
 ) -> Markup:
-    """Nodes in columns by their longest path from a source; edges that close a cycle or name no node are left out."""
+    """Nodes in columns by their longest path from a source; edges that close a cycle or name no node are left out.
+
+    With `fit`, narrower boxes are drawn smaller where the page is too narrow for them, down to what can be read.
+    """
+    if fit:
+        width, gap = 132, 26
     known = {node.id: node for node in nodes}
     kept = [edge for edge in edges if edge.source in known and edge.target in known and edge.source != edge.target]
     columns = _columns(list(known), kept)
+    if fit:
+        columns = _beside_targets(columns, kept)
     places = _places(known, columns, width + gap)
     across = (max(columns.values(), default=0) + 1) * (width + gap) - gap
     height = max((y for _, y in places.values()), default=0) + _HEIGHT
@@ -49,7 +63,7 @@ def graph_chart(
         words(title, said or title),
         *(_edge(edge, places, width) for edge in kept),
         *(_node(node, places[node.id], width) for node in known.values()),
-        class_="graph-svg",
+        class_="graph-svg fit" if fit else "graph-svg",
         role="group",
         viewBox=f"-2 -2 {across + 4} {height + 4}",
         width=across + 4,
@@ -81,6 +95,17 @@ def _columns(ids: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
         if not moved:
             break
     return column
+
+
+def _beside_targets(columns: Mapping[str, int], edges: Sequence[Edge]) -> dict[str, int]:
+    """What nothing leads to stands right before what it leads to, so that its edge crosses no column."""
+    led_to = {edge.target for edge in edges}
+    nearest: dict[str, int] = {}
+    for edge in edges:
+        if edge.source not in led_to:
+            place = columns[edge.target]
+            nearest[edge.source] = min(nearest.get(edge.source, place), place)
+    return {key: max(nearest[key] - 1, 0) if key in nearest else column for key, column in columns.items()}
 
 
 def _places(nodes: Mapping[str, Node], columns: Mapping[str, int], stride: int) -> Places:

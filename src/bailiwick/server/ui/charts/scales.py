@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
+SMALLEST = 1e-300
+"""What is smaller, or no farther apart, cannot be told apart on an axis: its power of ten may be no double."""
+
 _TIME_STEPS = (
     *(_MINUTE * n for n in (1, 2, 5, 10, 15, 30)),
     *(_HOUR * n for n in (1, 2, 3, 6, 12)),
@@ -35,8 +38,8 @@ class Scale:
 
 def nice_ticks(low: float, high: float, most: int = 5, *, whole: bool = False) -> list[float]:
     """Round numbers (1, 2, 2.5 or 5 times a power of ten) that enclose the range, about `most` of them; `whole` has no halves."""
-    if high <= low:
-        margin = abs(low) * 0.05 or 0.5
+    if high - low < SMALLEST:
+        margin = abs(low) * 0.05 if abs(low) > SMALLEST else 0.5
         low, high = low - margin, high + margin
     raw = (high - low) / max(most - 1, 1)
     power = 10.0 ** math.floor(math.log10(raw))
@@ -74,7 +77,7 @@ def y_scale(
     values: Iterable[float], *, log: bool, y_from: float | None, y_to: float | None
 ) -> tuple[Scale, list[float]]:
     """The vertical scale and its ticks for every value that must be visible."""
-    finite = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
+    finite = [value for value in values if math.isfinite(value) and (value >= SMALLEST or not log)]
     if not finite:
         finite = [0.1, 1.0] if log else [0.0, 1.0]
     low = min(finite) if y_from is None else y_from

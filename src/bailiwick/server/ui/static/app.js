@@ -1,5 +1,15 @@
-// Comfort only: every page works without this file. Theme button, and parts of a page that follow events.
+// Comfort only: every page works without this file. Theme button, parts of a page that follow events, and MLflow's addresses.
 (() => {
+  // MLflow's clients print addresses of MLflow's own pages, which are all in the fragment: they lead to ours.
+  const [place] = location.pathname === "/" && location.hash.startsWith("#/") ? location.hash.slice(1).split("?") : [""];
+  const [, kind, id, part, piece] = place.replace(/^\/workspaces\/[^/]+/, "").split("/");
+  const ours = {
+    experiments: id && (part === "runs" && piece ? `/runs/${piece}`
+      : part === "models" ? (piece ? `/logged-models/${piece}` : `/experiments/${id}/models`) : `/experiments/${id}`),
+    models: id ? `/models/${id}${part === "versions" && piece ? `/versions/${piece}` : ""}` : "/models",
+  };
+  if (place && (ours[kind] || kind === "experiments")) location.replace(ours[kind] || "/experiments");
+
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const shown = () => root.dataset.theme || (dark.matches ? "dark" : "light");

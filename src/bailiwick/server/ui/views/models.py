@@ -10,14 +10,18 @@ from bailiwick.core.actor import Permission
 from bailiwick.core.errors import NotFound
 from bailiwick.governance.cards.fields import FIELDS, REQUIRED
 from bailiwick.governance.model import ApprovalRequest
-from bailiwick.registry.lineage import Lineage
-from bailiwick.registry.model import ModelVersion
-from bailiwick.server.ui import links
-from bailiwick.server.ui.charts import Edge, Node, Series
-from bailiwick.server.ui.page import Context, Visit
+from bailiwick.lifecycle.comparing import compare_versions
+from bailiwick.lifecycle.lineage.walk import trace
+from bailiwick.registry.model import ACTIVE_STAGES, ModelVersion, Stage
+from bailiwick.server.ui.charts import Series
+from bailiwick.server.ui.lineage_picture import picture_of
+from bailiwick.server.ui.page import Context, Visit, positive
+from bailiwick.server.ui.pointing import moves_of, spans_of
 
 HEADLINE = ("roc_auc", "log_loss", "accuracy", "calibration_error")
 LISTED_METRICS = 3
+SHOWN_MOVES = 100
+MOST_LINES = 400
 _LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error"})
 
 
@@ -28,29 +32,74 @@ def listing(visit: Visit) -> Context:
     for found in registry.models(workspace):
         versions = registry.versions(workspace, found.name)
         rows.append((found, versions[0] if versions else None))
-    return {"models": rows, "headline": _headline([newest for _, newest in rows if newest])[:LISTED_METRICS]}
+    gone = visit.query.get("deleted", "")
+    return {
+        "models": rows,
+        "gone": "" if gone in {each.name for each, _ in rows} else gone,
+        "may_write": visit.may(Permission.MODELS_WRITE),
+        "headline": _headline([newest for _, newest in rows if newest])[:LISTED_METRICS],
+    }
 
 
 def model(visit: Visit) -> Context:
-    """One model: versions with their metrics side by side, aliases and how they moved."""
+    """One model: versions with their metrics side by side, aliases and stages and how they moved."""
     registry, workspace = visit.platform.registry, visit.workspace
     found = registry.model(workspace, visit.path["model"])
-    versions = registry.versions(workspace, found.name)
+    everything = registry.versions(workspace, found.name, deleted=True)
+    versions = [each for each in everything if each.deleted is None]
+    aliases, stages = registry.alias_history(workspace, found.name), registry.stage_history(workspace, found.name)
     served = {
         (variant.version): endpoint.name
         for endpoint in visit.platform.endpoints.endpoints(workspace)
         for variant in endpoint.variants
         if variant.model == found.name
     }
+    moves = moves_of(found.name, aliases, stages)
     return {
         "model": found,
         "versions": versions,
+        "deleted": [each for each in everything if each.deleted is not None],
         "aliases_of": _aliases_of(found.aliases),
+        "stages_of": {each.number: each.stage for each in versions if each.stage != Stage.NONE},
         "served": served,
         "headline": _headline(versions),
-        "history": list(reversed(registry.alias_history(workspace, found.name))),
+        "moves": moves[:SHOWN_MOVES],
+        "moves_in_all": len(moves),
+        "spans": spans_of(found.name, aliases, stages),
         "progress": _progress(versions),
         "requests": visit.platform.governance.requests(workspace, model=found.name),
+        "stages": sorted({each.stage for each in stages if each.stage in ACTIVE_STAGES}),
+        "may_write": visit.may(Permission.MODELS_WRITE),
+    }
+
+
+def comparison(visit: Visit) -> Context:
+    """Two versions of a model; the two newest where the address names none."""
+    registry, workspace = visit.platform.registry, visit.workspace
+    found = registry.model(workspace, visit.path["model"])
+    numbers = [each.number for each in registry.versions(workspace, found.name, deleted=True)]
+    wanted = [visit.query.get(side, "") for side in ("left", "right")]
+    newest = [str(each) for each in reversed(numbers[:2])]
+    left, right = (positive(text or other, "version") for text, other in zip(wanted, newest or ["", ""], strict=True))
+    compared = compare_versions(visit.platform, workspace, found.name, left, right)
+    groups = (
+        ("Origin", compared.origin),
+        ("Parameters", compared.parameters),
+        ("Metrics", compared.metrics),
+        ("Inputs and outputs", compared.signature),
+        ("Data", compared.data),
+        ("Slices", compared.slices),
+    )
+    everything = visit.query.get("all") == "1"
+    return {
+        "model": found,
+        "numbers": numbers,
+        "compared": compared,
+        "all": everything,
+        "same": sum(line.same for _, lines in groups for line in lines),
+        "groups": [
+            (title, [line for line in lines if everything or not line.same][:MOST_LINES]) for title, lines in groups
+        ],
     }
 
 
@@ -58,12 +107,13 @@ def version(visit: Visit) -> Context:
     """One version with everything that is known of it."""
     registry, workspace = visit.platform.registry, visit.workspace
     number = visit.number("number")
-    found = registry.version(workspace, visit.path["model"], number)
+    found = registry.version(workspace, visit.path["model"], number, deleted=True)
     requests = [
         each for each in visit.platform.governance.requests(workspace, model=found.model) if each.number == number
     ]
     aliases = _aliases_of(registry.aliases(workspace, found.model)).get(number, [])
-    nodes, edges = _graph(registry.lineage(workspace, found.model, number), found)
+    graph = trace(visit.platform, workspace, f"version/{found.model}/{number}")
+    nodes, edges = picture_of(graph.nodes, graph.edges, graph.start)
     before = _compared(visit, found)
     stated = visit.platform.statements.statements(workspace, found.model, number)
     return {
@@ -73,6 +123,9 @@ def version(visit: Visit) -> Context:
         "requests": requests,
         "pending": [each for each in requests if each.status == "PENDING"],
         "may_approve": visit.may(Permission.MODELS_APPROVE),
+        "may_write": visit.may(Permission.MODELS_WRITE),
+        "known_aliases": sorted({*registry.aliases(workspace, found.model), "champion", "challenger", "production"}),
+        "stages": list(Stage),
         "served": [
             (endpoint.name, variant.weight)
             for endpoint in visit.platform.endpoints.endpoints(workspace)
@@ -144,40 +197,6 @@ def _changes(found: ModelVersion, before: ModelVersion | None) -> dict[str, tupl
             known = key in _LOWER_IS_BETTER or key in HEADLINE
             changes[key] = (value - other, "" if value == other or not known else "good" if better else "bad")
     return changes
-
-
-def _graph(lineage: Lineage, found: ModelVersion) -> tuple[list[Node], list[Edge]]:
-    me = f"version/{found.model}/{found.number}"
-    nodes = [
-        Node(
-            node["id"],
-            node["kind"],
-            _label(node["kind"], node["id"], node["label"]),
-            _href(node["id"]),
-            "here" if node["id"] == me else "",
-        )
-        for node in lineage["nodes"]
-    ]
-    return nodes, [Edge(edge["from"], edge["to"], edge["label"]) for edge in lineage["edges"]]
-
-
-def _label(kind: str, node_id: str, label: str) -> str:
-    name = node_id.partition("/")[2]
-    if kind in {"snapshot", "run"}:
-        return name[-8:]
-    if kind in {"package", "code"}:
-        return name[:12]
-    if kind == "version":
-        model_name, _, number = name.rpartition("/")
-        return f"{model_name} v{number}"
-    return label
-
-
-def _href(node_id: str) -> str:
-    kind, _, name = node_id.partition("/")
-    if kind == "package":
-        return f"/api/v1/blobs/{name}"
-    return links.resource(node_id) if kind in {"snapshot", "run", "version", "model", "endpoint", "alias"} else ""
 
 
 def _slices(slices: Any) -> list[tuple[str, list[Mapping[str, Any]]]]:

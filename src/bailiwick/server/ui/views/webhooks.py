@@ -12,7 +12,10 @@ MOST_WEBHOOKS = 200
 
 def listing(visit: Visit) -> Context:
     """All of the workspace, newest first."""
-    return {"webhooks": visit.platform.webhooks.webhooks(visit.workspace, limit=MOST_WEBHOOKS)}
+    return {
+        "webhooks": visit.platform.webhooks.webhooks(visit.workspace, limit=MOST_WEBHOOKS),
+        "formats": visit.platform.webhooks.formats,
+    }
 
 
 def webhook(visit: Visit) -> Context:

@@ -1,0 +1,99 @@
+"""Routes of what is done with models, and with what people say of versions."""
+
+from __future__ import annotations
+
+from bailiwick.core.actor import Permission
+from bailiwick.registry.model import AliasChange, Model, ModelVersion
+from bailiwick.server.api import experiments, model_deeds, versions
+from bailiwick.server.api.route import Route
+
+V1 = "/api/v1"
+WRITE = Permission.MODELS_WRITE
+
+MODEL_ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        f"{V1}/models",
+        WRITE,
+        model_deeds.create_model,
+        "Make a model without versions.",
+        Model,
+        body=model_deeds.NewModel,
+        status=201,
+    ),
+    Route(
+        "PATCH",
+        f"{V1}/models/{{model}}",
+        WRITE,
+        model_deeds.change_model,
+        "Describe or rename a model.",
+        Model,
+        body=model_deeds.ChangeModel,
+    ),
+    Route(
+        "PUT",
+        f"{V1}/models/{{model}}/tags",
+        WRITE,
+        model_deeds.tag_model,
+        "Set tags of a model.",
+        Model,
+        body=experiments.Tags,
+    ),
+    Route(
+        "DELETE",
+        f"{V1}/models/{{model}}/tags",
+        WRITE,
+        model_deeds.untag_model,
+        "Remove a tag of a model.",
+        Model,
+        query=experiments.TagKey,
+    ),
+    Route(
+        "POST",
+        f"{V1}/models/{{model}}/delete",
+        WRITE,
+        model_deeds.delete_model,
+        "Hide a model and its versions.",
+        model_deeds.Hidden,
+        body=versions.Because,
+    ),
+    Route(
+        "POST", f"{V1}/models/{{model}}/restore", WRITE, model_deeds.restore_model, "Show a deleted model again.", Model
+    ),
+    Route(
+        "DELETE",
+        f"{V1}/models/{{model}}/aliases/{{alias}}",
+        WRITE,
+        model_deeds.remove_alias,
+        "Let an alias point nowhere.",
+        AliasChange,
+        query=model_deeds.ReasonQuery,
+    ),
+    Route(
+        "PATCH",
+        f"{V1}/models/{{model}}/versions/{{number}}",
+        WRITE,
+        model_deeds.describe_version,
+        "Say what a version is for.",
+        ModelVersion,
+        body=model_deeds.DescribeVersion,
+    ),
+    Route(
+        "PUT",
+        f"{V1}/models/{{model}}/versions/{{number}}/tags",
+        WRITE,
+        model_deeds.tag_version,
+        "Set tags of a version.",
+        ModelVersion,
+        body=experiments.Tags,
+    ),
+    Route(
+        "DELETE",
+        f"{V1}/models/{{model}}/versions/{{number}}/tags",
+        WRITE,
+        model_deeds.untag_version,
+        "Remove a tag of a version.",
+        ModelVersion,
+        query=experiments.TagKey,
+    ),
+)
