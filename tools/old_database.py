@@ -18,9 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from sqlalchemy import insert
 
 from bailiwick.app import open_platform
 from bailiwick.core.actor import Actor, Permission
+from bailiwick.core.ids import new_id
 from bailiwick.core.settings import Settings
 from bailiwick.data.profile import build_profile, to_json
 from bailiwick.endpoints.assignment import choose_many
@@ -36,6 +38,7 @@ from bailiwick.store.journal.sequencer import Sequencer
 from bailiwick.store.journal.signer import Signer
 from bailiwick.store.migrate import newest_revision
 from bailiwick.testing.clock import FakeClock
+from bailiwick.tracking.artifacts.tables import uploads
 from bailiwick.tracking.imports.model import Kind, Mark
 from bailiwick.tracking.lineage.model import Dataset, DatasetInput, ModelOutput
 from bailiwick.tracking.logged_models.model import ModelMetric
@@ -244,6 +247,14 @@ def _as_an_mlflow_client(platform: Platform, clock: FakeClock) -> None:
     registry.set_stage(ADA, "by-hand", made.number, "Staging", reason="to look at")
     platform.statements.state(ADA, "by-hand", made.number, "intended_use", "Shows what an old database held.")
     platform.imports.mark(ADA, "http://mlflow.example", Kind.EXPERIMENT, [Mark("7", experiment.id)])
+    _half_sent(platform, clock)
+
+
+def _half_sent(platform: Platform, clock: FakeClock) -> None:
+    """A file that a client began to send in parts; only an object store takes these, so it is written down by hand."""
+    row = {"id": new_id(), "workspace": "default", "place": "s3", "path": "1/big.bin", "key": "1/big.bin"}
+    with platform.database.write() as connection:
+        connection.execute(insert(uploads).values(**row, upload="x", time=clock.now, created_by=ADA.identity))
 
 
 def _deliver(platform: Platform) -> None:

@@ -54,13 +54,19 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
     logs = PredictionLogs(tables)
     governance = GovernanceService(records)
     endpoints = EndpointService(records)
+    workspaces = WorkspaceService(records)
     data = DataService(records, tables, blobs)
     pipelines = PipelineService(records)
     projects = ProjectService(records)
     tracking = TrackingService(records, artifact_root=settings.artifact_root)
     logged_models = LoggedModelService(records, artifact_root=settings.artifact_root)
     artifacts = ArtifactService(
-        records, artifact_blobs, destination=settings.artifacts_destination, direct=settings.artifact_root
+        records,
+        artifact_blobs,
+        destination=settings.artifacts_destination,
+        direct=settings.artifact_root,
+        signed_seconds=settings.signed_url_seconds,
+        own_root=workspaces.artifact_root,
     )
     registry = RegistryService(
         records,
@@ -69,8 +75,9 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
         origins=TrackedOrigins(tracking, logged_models),
         artifacts=KeptArtifacts(artifacts),
         references=Dependents(endpoints, projects, governance),
+        followers=(governance,),
     )
-    openlineage = OpenLineageFormat(tracking, data)
+    openlineage = OpenLineageFormat(tracking, data, registry, pipelines)
     formats = (MlflowFormat(RegistryFacts(registry)), CloudEventsFormat(), openlineage)
     vault = Vault(settings.home.resolve() / "keys")
     sender = Sender(AddressRules(private=settings.webhooks_private, plain=settings.webhooks_plain))
@@ -82,7 +89,7 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
         tables=tables,
         duties=DutyBoard(database, clock),
         identities=IdentityService(records),
-        workspaces=WorkspaceService(records),
+        workspaces=workspaces,
         journal=JournalReader(database),
         data=data,
         tracking=tracking,

@@ -16,6 +16,8 @@ SHOWING = [
     ("models", "show", "flights"),
     ("models", "show", "flights", "1"),
     ("models", "lineage", "flights", "1"),
+    ("lineage", "version/flights/1"),
+    ("models", "policies"),
     ("models", "card", "flights", "1"),
     ("models", "statements", "flights"),
     ("models", "approvals"),
@@ -55,17 +57,18 @@ SHOWING = [
     ("rollout", "simulate", "--repetitions", "2", "--ratio", "2"),
 ]
 ELSEWHERE = {
-    *[(name,) for name in ("up", "control", "serve", "work", "init", "apply", "run", "cancel", "demo")],
+    *[(name,) for name in ("up", "control", "serve", "work", "init", "apply", "run", "track", "cancel", "demo")],
     *[("data", verb) for verb in ("schema", "validate", "snapshot")],
     *[
         ("models", verb)
         for verb in ("register", "verify", "state", "approve", "reject", "promote", "rollback")
     ],
-    *[("models", verb) for verb in ("stage", "request", "export", "import", "delete", "restore", "purge")],
+    *[("models", verb) for verb in ("stage", "request", "export", "import", "delete", "restore", "purge", "package")],
     *[("webhooks", verb) for verb in ("create", "update", "delete", "test", "replay")],
     *[("workspaces", verb) for verb in ("create", "update", "delete")],
     ("import", "mlflow"),
-    ("endpoints", "deploy"),
+    ("models", "policy"),
+    *[("endpoints", verb) for verb in ("deploy", "rollback")],
     *[("rollout", verb) for verb in ("start", "abort")],
     *[("monitor", verb) for verb in ("ack", "resolve")],
     *[("audit", verb) for verb in ("prove", "check", "key", "export")],

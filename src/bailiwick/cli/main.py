@@ -18,10 +18,12 @@ from bailiwick.cli import (
     demo,
     endpoints,
     imports,
+    lineage,
     monitor,
     pipelines,
     processes,
     rollout,
+    track,
     tracking,
     users,
     versions,
@@ -43,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (processes, pipelines, demo):
+for module in (processes, pipelines, track, demo, lineage):
     module.add_to(app)
 for name, group in (
     ("data", data.app),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bailiwick.cli import cards
+from bailiwick.cli import cards, policies
 from bailiwick.cli.ids import full_id
+from bailiwick.cli.lineage import DirectionOption, print_lineage
 from bailiwick.cli.output import (
     JsonOption,
     answer,
@@ -19,7 +20,6 @@ from bailiwick.cli.output import (
     print_table,
     say,
     short,
-    shortened,
     when,
     words,
 )
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bailiwick.registry.model import ModelVersion
 
 app = typer.Typer(help="Models: versions, lineage, approvals, cards.", no_args_is_help=True)
-for command in (cards.card, cards.state, cards.statements):
+for command in (cards.card, cards.state, cards.statements, policies.policies, policies.policy):
     app.command()(command)
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
@@ -89,7 +89,7 @@ def register(
 ) -> None:
     """Register a package that was made elsewhere. A run gives a model one version."""
     from bailiwick.lifecycle.scoring import load
-    from bailiwick.training.packaging import read_metadata
+    from bailiwick.training.metadata import read_metadata
 
     metrics = dict(_metric(each) for each in metric or [])
     try:
@@ -137,15 +137,14 @@ def verify(model: ModelArgument, version: VersionArgument, json: JsonOption = Fa
 
 
 @app.command()
-def lineage(model: ModelArgument, version: VersionArgument, json: JsonOption = False) -> None:
+def lineage(
+    model: ModelArgument,
+    version: VersionArgument,
+    direction: DirectionOption = "both",
+    json: JsonOption = False,
+) -> None:
     """Where a version comes from, and where it went."""
-    with open_session() as (platform, actor):
-        graph = platform.registry.lineage(actor.workspace, model, version)
-    if json:
-        print_json(graph)
-        return
-    rows = [(shortened(edge["from"]), edge["label"], shortened(edge["to"])) for edge in graph["edges"]]
-    print_table(f"Lineage of {model} version {version}", ["from", "", "to"], rows, empty="Nothing is known of it.")
+    print_lineage(f"version/{model}/{version}", direction, json=json)
 
 
 @app.command()
@@ -160,10 +159,18 @@ def approvals(
         print_json(found)
         return
     rows = [
-        (short(each.id), f"{each.model} {each.number}", each.target, each.author, words(each.status), _votes(each))
+        (
+            short(each.id),
+            f"{each.model} {each.number}",
+            each.target,
+            each.author,
+            words(each.status),
+            _votes(each),
+            when(each.expires),
+        )
         for each in found
     ]
-    columns = ["request", "version", "target", "author", "status", "votes"]
+    columns = ["request", "version", "target", "author", "status", "votes", "expires (UTC)"]
     print_table("Approvals", columns, rows, empty="No requests.")
 
 
@@ -262,18 +269,55 @@ def _version_fields(version: ModelVersion) -> dict[str, object]:
         "created": f"{when(version.created)} UTC by {version.created_by}",
         "why": version.description,
         "digest": version.digest,
-        "size": f"{version.size_bytes:,} bytes",
+        "size": f"{version.size_bytes:,} bytes" if version.size_bytes else "",
+        **_content_fields(version),
         "stage": "" if version.stage == "None" else version.stage,
         "source": version.source,
         "tags": ", ".join(f"{key}={value}" for key, value in version.tags.items()),
         "run": version.run_id,
         "snapshot": version.snapshot,
         "code": version.code_version,
+        "runtime": runtime_words(version) if version.package else "none: `bailiwick models package` makes a package",
         "training = serving": f"{'yes' if parity.get('passed') else 'NO'}, {agreed}" if agreed else "",
-        "inputs": ", ".join(str(each["name"]) for each in version.signature.get("inputs", [])),
+        "logged model": version.model_id,
+        **{direction: _columns(version.signature.get(direction)) for direction in ("inputs", "outputs", "params")},
         **{f"metric {name}": value for name, value in sorted(version.metrics.items())},
         **{f"parameter {name}": value for name, value in sorted(version.parameters.items())},
     }
+
+
+def runtime_words(version: ModelVersion) -> str:
+    """`python: the converted graph answers otherwise…`, as far as it is known."""
+    reason = str(version.parity.get("reason", ""))
+    return f"{version.runtime}: {reason}" if reason else version.runtime
+
+
+def _content_fields(version: ModelVersion) -> dict[str, object]:
+    """What the files say of themselves; while they are not read, that, and why."""
+    said = version.content
+    state = {
+        "pending": "not read yet; `bailiwick work` does",
+        "elsewhere": "out of this server's reach",
+        "missing": "not found",
+    }.get(version.content_state, "")
+    example = {True: "yes", False: "no"}.get(said.get("input_example", ""), "")
+    return {
+        "files": state or said.get("files", ""),
+        "flavours": ", ".join(f"{name} {known}".strip() for name, known in version.flavors.items()),
+        "MLflow": said.get("mlflow_version", ""),
+        "Python": version.environment.get("python", ""),
+        "requirements": said.get("requirements_digest", ""),
+        "input example": example,
+        "problem": said.get("problem", ""),
+    }
+
+
+def _columns(columns: object) -> str:
+    """`hour (double), carrier (string)`."""
+    if not isinstance(columns, list):
+        return ""
+    kinds = ((each["name"], each.get("datatype") or each.get("type") or "") for each in columns)
+    return ", ".join(f"{name} ({kind})" if kind else str(name) for name, kind in kinds)
 
 
 def _metric(text: str) -> tuple[str, float]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bailiwick.cli import models
-from bailiwick.cli.models import ModelArgument, ReasonOption, VersionArgument
-from bailiwick.cli.output import JsonOption, answer, busy, print_json, print_table, say, when
+from bailiwick.cli.models import ModelArgument, ReasonOption, VersionArgument, runtime_words
+from bailiwick.cli.output import JsonOption, answer, busy, print_json, print_table, say, when, words
+from bailiwick.cli.progress import Doing
 from bailiwick.cli.session import open_session
 from bailiwick.core.errors import InvalidInput
 
@@ -60,11 +61,15 @@ def history(
     model: ModelArgument,
     name: Annotated[str, typer.Argument(help="Alias or stage; all when left out.")] = "",
     at: Annotated[str, typer.Option(help="A UTC time, e.g. 2026-03-01T12:00; now when left out.")] = "",
+    changes: Annotated[bool, typer.Option(help="Every change instead, with what was there before.")] = False,
     json: JsonOption = False,
 ) -> None:
     """What was champion, or in Production, at a time: which version, set by whom, why."""
     from bailiwick.core.clock import from_text
 
+    if changes:
+        _print_changes(model, name, json=json)
+        return
     try:
         time = from_text(at) if at else None
     except ValueError:
@@ -79,6 +84,35 @@ def history(
     ]
     columns = ["kind", "name", "version", "since (UTC)", "by", "why"]
     print_table(f"What points at {model}", columns, rows, empty="Nothing pointed at a version then.")
+
+
+def _print_changes(model: str, name: str, *, json: bool) -> None:
+    """Every move of aliases and stages, or of one, oldest first."""
+    with open_session() as (platform, actor):
+        platform.registry.pointing_at(actor.workspace, model, name)
+        aliases = platform.registry.alias_history(actor.workspace, model)
+        stages = platform.registry.stage_history(actor.workspace, model)
+    aliases = [each for each in aliases if name in {"", each.alias}]
+    stages = [each for each in stages if not name or name.lower() in {each.stage.lower(), each.previous.lower()}]
+    if json:
+        print_json({"aliases": aliases, "stages": stages})
+        return
+    moves = [
+        (each.time, each.alias, each.action, _version(each.previous), _version(each.number), each.actor, each.reason)
+        for each in aliases
+    ]
+    moves += [
+        (each.time, f"version {each.number}", each.action, each.previous, each.stage, each.actor, each.reason)
+        for each in stages
+    ]
+    ordered = sorted(moves, key=lambda each: each[0])
+    rows = [(when(time, seconds=True), what, words(action), *rest) for time, what, action, *rest in ordered]
+    columns = ["time (UTC)", "what", "how", "before", "after", "by", "why"]
+    print_table(f"History of {model}", columns, rows, empty="Nothing was ever set.")
+
+
+def _version(number: int | None) -> str:
+    return "" if number is None else f"version {number}"
 
 
 @app.command()
@@ -138,6 +172,34 @@ def import_archive(
     with open_session(create=True) as (platform, actor), busy("Checking the archive"):
         made = import_version(platform, actor, archive, model=name)
     answer(f"{made.model} version {made.number} is registered.", made, as_json=json)
+
+
+@app.command()
+def package(
+    model: ModelArgument,
+    version: VersionArgument,
+    build_environment: Annotated[
+        bool, typer.Option("--build-environment", help="Install what the model was logged with, as wheels.")
+    ] = False,
+    refuse_nulls: Annotated[
+        bool, typer.Option("--refuse-nulls", help="Take an ONNX graph that differs only where a value is null.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a version that MLflow logged ready to serve: as ONNX where that answers the same, else as it is."""
+    from bailiwick.lifecycle.packaging.story import package_version
+
+    with open_session() as (platform, actor), Doing(quiet=json) as doing:
+        made = package_version(
+            platform,
+            actor,
+            model,
+            version,
+            build_environment=build_environment,
+            refuse_nulls=refuse_nulls,
+            watch=doing.update,
+        )
+    answer(f"{model} version {version} has a package for {runtime_words(made)}.", made, as_json=json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from bailiwick.core.errors import InvalidInput
 
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,249}", re.ASCII)
+LEAST_MODEL_BYTES = 512 << 20
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -52,7 +53,10 @@ class Settings:
     control_port: int = field(default=8600, metadata={"doc": "port of the control plane: API, UI, metrics, health"})
     inference_port: int = field(default=8601, metadata={"doc": "port of inference over HTTP"})
     control_url: str = field(
-        default="", metadata={"doc": "where `serve` finds the control plane; empty means `host`:`control_port`"}
+        default="",
+        metadata={
+            "doc": "where `serve` finds the control plane, and `track` records; empty means `host`:`control_port`, and for `track` the home"
+        },
     )
     serve_workers: int = field(default=1, metadata={"doc": "inference processes on this machine"})
     token: str = field(
@@ -65,8 +69,52 @@ class Settings:
         default=1 << 30, metadata={"doc": "most bytes of predictions waiting to be shipped, per worker; then 503"}
     )
     max_body_bytes: int = field(default=64 << 20, metadata={"doc": "largest request body accepted, in bytes"})
+    signed_url_seconds: int = field(
+        default=3600,
+        metadata={
+            "doc": "longest that a URL lasts by which clients reach artifacts in an object store past the control plane; "
+            "0 makes none, so that all goes through it"
+        },
+    )
     max_artifact_bytes: int = field(
         default=1 << 38, metadata={"doc": "largest artifact accepted, in bytes; artifacts are streamed, never held"}
+    )
+    models_python: str = field(
+        default="",
+        metadata={
+            "doc": "path of the Python that runs models which stay Python, where their libraries are; empty means this "
+            "one, or an environment made by `models package --build-environment`"
+        },
+    )
+    models_processes: int = field(
+        default=1, metadata={"doc": "processes for each Python model, in each inference process"}
+    )
+    models_memory_bytes: int = field(
+        default=4 << 30,
+        metadata={
+            "doc": "most addresses of a Python model's process, in bytes; one that holds half as much in memory is replaced"
+        },
+    )
+    models_seconds: int = field(
+        default=30,
+        metadata={"doc": "longest time that a Python model may take to answer, in seconds; then it is killed"},
+    )
+    models_unconfined: bool = field(
+        default=False,
+        metadata={
+            "doc": "load models also where the kernel cannot keep them from this home; they can then read all of it"
+        },
+    )
+    run_diffs: bool = field(
+        default=True,
+        metadata={
+            "doc": "keep with each training run what its code differs in from the commit, up to 1 MiB, and the names of "
+            "untracked files; turn it off where edits may hold secrets"
+        },
+    )
+    system_metrics_seconds: int = field(
+        default=10,
+        metadata={"doc": "time between samples of CPU, memory, disk, network and GPU of a run; 0 takes none"},
     )
     webhooks_private: bool = field(
         default=False,
@@ -165,8 +213,20 @@ def _checked(settings: Settings) -> Settings:
             f"Workspace {settings.workspace[:100]!r} cannot be one: use up to 250 of A-Z a-z 0-9 . _ -, beginning with a "
             "letter or digit."
         )
-    if settings.serve_workers < 1:
-        raise InvalidInput(f"serve_workers {settings.serve_workers} must be at least 1.")
+    for name, least in (("serve_workers", 1), ("models_processes", 1), ("models_seconds", 1)):
+        if getattr(settings, name) < least:
+            raise InvalidInput(f"{name} {getattr(settings, name)} must be at least {least}.")
+    if settings.models_memory_bytes < LEAST_MODEL_BYTES:
+        raise InvalidInput(
+            f"models_memory_bytes {settings.models_memory_bytes} must be at least {LEAST_MODEL_BYTES}: Python itself, "
+            "NumPy and pandas need as much."
+        )
+    if not 0 <= settings.signed_url_seconds <= 604_800:
+        raise InvalidInput(f"signed_url_seconds {settings.signed_url_seconds} must be 0 to 604800 (a week).")
+    if settings.system_metrics_seconds < 0:
+        raise InvalidInput(
+            f"system_metrics_seconds {settings.system_metrics_seconds} must be at least 1, or 0 for no system metrics."
+        )
     if settings.host not in LOOPBACK and not settings.insecure:
         raise InvalidInput(
             f"Refusing to bind to {settings.host!r}: it can be reached from other machines, and this version has no TLS.",

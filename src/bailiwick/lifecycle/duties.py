@@ -1,6 +1,7 @@
 """One pass over everything that must happen by itself, in the order in which one thing leads to the next:
-predictions are shipped, windows evaluated, rollouts decided, alarms answered, approved versions released,
-runs executed, and the journal's new entries integrated; every few hours, what no artifact refers to is collected.
+predictions are shipped, windows evaluated, rollouts decided, overdue approvals closed, alarms answered, approved versions
+released, runs executed, and the journal's new entries integrated; every few hours, what no artifact refers to is
+collected. The files of new versions are read beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from typing import Protocol
 
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import BailiwickError
+from bailiwick.lifecycle.digesting import DigestReader
+from bailiwick.lifecycle.measuring import Measurer
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.promotion import close_expired
 from bailiwick.lifecycle.release import release_proposed, settle_promotions
 from bailiwick.lifecycle.retraining import retrain_on_alarms, retrain_on_schedule
 from bailiwick.serving.shipper import Shipper
@@ -57,7 +61,9 @@ class Duties:
         self._runner = runner
         self._shipper = Shipper(platform.settings.spool_root, platform.logs.of(actor.workspace))
         signer = Signer.in_folder(platform.keys_folder)
+        self._measurer = Measurer(platform)
         self._sequencer = Sequencer(platform.database, platform.journal_folder, signer)
+        self._digests = DigestReader(platform, actor)
         self._unseen = True
         self._looked = self._full = 0.0
         self._collected = time.monotonic()
@@ -82,10 +88,13 @@ class Duties:
             self._looked, self._unseen = now, False
             happened += self._attempt("monitoring", self._monitor, troubles)
             happened += self._attempt("rollouts", self._roll_out, troubles)
+        happened += self._attempt("approvals", self._expire, troubles)
+        happened += self._attempt("contents of versions", self._measurer.step, troubles)
         happened += self._attempt("promotion", lambda: settle_promotions(self._platform, self._actor), troubles)
         happened += self._attempt("retraining", self._retrain, troubles)
         happened += self._attempt("release", lambda: release_proposed(self._platform, self._actor), troubles)
         happened += self._attempt("pipeline runs", self._execute_runs, troubles)
+        self._attempt("digests", self._read_digests, troubles)
         if now - self._collected > COLLECT_SECONDS:
             self._collected = now
             happened += self._attempt("artifacts", self._collect, troubles)
@@ -123,6 +132,9 @@ class Duties:
             for window in self._platform.monitors.evaluate_due(self._actor, endpoint.name)
         ]
 
+    def _expire(self) -> list[str]:
+        return close_expired(self._platform)
+
     def _roll_out(self) -> list[str]:
         done = []
         for rollout in self._platform.rollouts.rollouts(self._actor.workspace):
@@ -145,6 +157,10 @@ class Duties:
             if not run.status.is_over and run.trigger != "manual":
                 self._runner.execute(run.id)
                 return [f"executing run {run.id}"]
+        return []
+
+    def _read_digests(self) -> list[str]:
+        self._digests.look()
         return []
 
     def _collect(self) -> list[str]:

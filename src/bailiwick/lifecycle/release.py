@@ -14,7 +14,7 @@ from bailiwick.lifecycle.platform import Platform
 from bailiwick.monitoring.model import AlarmStatus
 from bailiwick.pipelines.project import Project
 from bailiwick.registry.model import ModelVersion
-from bailiwick.rollout.model import Status
+from bailiwick.rollout.model import Rollout, Status
 
 CANDIDATE = "candidate"
 PRODUCTION = "production"
@@ -23,13 +23,13 @@ PRODUCTION = "production"
 def releasable(platform: Platform, actor: Actor, model: str, number: int) -> ModelVersion:
     """The version, if it may serve: what people start by hand passes the same gate. Raises NotFound, NotAllowed.
 
-    Raises Conflict for a version without an ONNX package, which is what endpoints serve.
+    Raises Conflict for a version without a package, which is what endpoints serve.
     """
     version = platform.registry.version(actor.workspace, model, number)
     if not version.package:
         raise Conflict(
-            f"Version {number} of model {model!r} has no ONNX package, so no endpoint can serve it.",
-            hint="It was registered from a source; package it first.",
+            f"Version {number} of model {model!r} has no package, so no endpoint can serve it.",
+            hint=f"It was registered from a source: `bailiwick models package {model} {number}` makes one.",
         )
     platform.governance.check(actor, model, number, PRODUCTION, version.created_by)
     return version
@@ -128,16 +128,28 @@ def settle_promotions(platform: Platform, actor: Actor) -> list[str]:
         if newest is None or newest.status is not Status.PROMOTED:
             continue
         model, number = newest.candidate.model, newest.candidate.version
-        if platform.registry.aliases(actor.workspace, model).get(PRODUCTION) != number:
+        if not _was_settled(platform, actor.workspace, newest):
             platform.registry.set_alias(actor, model, PRODUCTION, number, reason=f"rollout {newest.id} promoted it")
             done.append(f"{model} version {number} is in production")
         done += _answer_alarms(platform, actor, newest.endpoint, model, number)
     return done
 
 
+def _was_settled(platform: Platform, workspace: str, rollout: Rollout) -> bool:
+    """Whether the alias was at the candidate once its rollout had ended: what somebody did with it since is theirs to do."""
+    model, number = rollout.candidate.model, rollout.candidate.version
+    if platform.registry.aliases(workspace, model).get(PRODUCTION) == number:
+        return True
+    moved = platform.registry.alias_history(workspace, model, PRODUCTION)
+    return any(number in {each.number, each.previous} and each.time >= (rollout.ended or 0) for each in moved)
+
+
 def _answer_alarms(platform: Platform, actor: Actor, endpoint: str, model: str, number: int) -> list[str]:
-    """What was said of an earlier version is dealt with once another serves in its place."""
-    done = []
+    """What was said of an earlier version is dealt with once another serves in its place, and only while it does."""
+    done: list[str] = []
+    serving = platform.endpoints.endpoint(actor.workspace, endpoint).variants
+    if any((each.model, each.version) != (model, number) for each in serving):
+        return done
     for alarm in platform.monitors.alarms(actor.workspace, endpoint=endpoint, status=AlarmStatus.OPEN):
         if (alarm.model, alarm.version) != (model, number):
             platform.monitors.resolve(actor, alarm.id, f"{model} version {number} serves instead")

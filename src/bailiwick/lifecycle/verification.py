@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from bailiwick.core.errors import BailiwickError, CheckFailed
 from bailiwick.lifecycle.platform import Platform
@@ -29,7 +31,7 @@ def verify_version(platform: Platform, workspace: str, model: str, number: int) 
     checks = []
     if version.package:
         checks.append(_checked("package", lambda: _package(platform, version)))
-    if version.source and version.digest and not version.source.startswith("archive:"):
+    if version.source and version.digest and version.storage:
         checks.append(_checked("files", lambda: platform.registry.check_content(version)))
     if version.run_id:
         checks.append(_checked("run", lambda: platform.tracking.run(workspace, version.run_id)))
@@ -51,15 +53,30 @@ def _checked(what: str, look: Callable[[], object]) -> Check:
 
 
 def _package(platform: Platform, version: ModelVersion) -> None:
+    if version.runtime == "python":
+        _python_package(platform, version)
+        return
     # Imported here: ONNX is slow to load, and most stories do without it.
     from bailiwick.lifecycle.scoring import load
-    from bailiwick.training.packaging import read_metadata
+    from bailiwick.training.metadata import read_metadata
 
     data = platform.blobs.get(version.package)
     if version.digest == version.package and len(data) != version.size_bytes:
         raise CheckFailed(f"The package has {len(data)} bytes; {version.size_bytes} were registered.")
     if read_metadata(load(data)).signature != version.signature:
         raise CheckFailed("The package's signature is not the one that was registered.")
+
+
+def _python_package(platform: Platform, version: ModelVersion) -> None:
+    from bailiwick.pyfunc.archive import unpack
+
+    with tempfile.TemporaryDirectory(prefix="bailiwick-verify-") as folder:
+        package = Path(folder) / "package"
+        with package.open("wb") as file:
+            for data in platform.blobs.stream(version.package):
+                file.write(data)
+        if unpack(package, Path(folder) / "model").signature != version.signature:
+            raise CheckFailed("The package's signature is not the one that was registered.")
 
 
 def _snapshot(platform: Platform, version: ModelVersion) -> None:

@@ -39,6 +39,15 @@ ACTIVE_STAGES = (Stage.STAGING, Stage.PRODUCTION)
 READY = "READY"
 
 
+class ContentState(StrEnum):
+    """What is known of a version's files: all, nothing yet, or nothing because they are out of reach or not there."""
+
+    KNOWN = "known"
+    PENDING = "pending"
+    ELSEWHERE = "elsewhere"
+    MISSING = "missing"
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A name under which versions are registered. `newest` is the highest number ever given, `versions` how many are left.
@@ -63,11 +72,14 @@ class Model:
 class ModelVersion:
     """One registered version with everything that was measured about it, which never changes after it is registered.
 
-    `package` is the blob digest of the ONNX package, empty until there is one. `digest` names the content: of a version
+    `package` is the blob digest of the package, empty until there is one. `digest` names the content: of a version
     that was registered as a package the SHA-256 of its bytes, of one registered from a `source` that of the canonical
     JSON of its files (path, SHA-256, size), empty where those are kept elsewhere. `storage` is where the files are once
     `source` is followed. `created_by` is an identity, as the journal has it. Measures that are undefined are NaN in
     `metrics` and None elsewhere. `purged` is when its content was destroyed: what is left is a tombstone.
+
+    `content` is what the files say of themselves (see `registry.contents`): flavours, MLflow's version, whether there is
+    an example of an input. Until `content_state` is KNOWN it is empty, and so are digest, size and signature.
     """
 
     workspace: str
@@ -99,13 +111,27 @@ class ModelVersion:
     stage: str = Stage.NONE
     updated: int = 0
     purged: int | None = None
+    content: Mapping[str, Any] = field(default_factory=dict)
+    content_state: str = ContentState.KNOWN
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+
+    @property
+    def flavors(self) -> dict[str, str]:
+        """How it can be loaded: the library's version by flavour. A package is ONNX, whatever it was made of."""
+        said = self.content.get("flavors")
+        known = {str(name): str(version) for name, version in said.items()} if isinstance(said, Mapping) else {}
+        return known if not self.package or "onnx" in known else {**known, "onnx": ""}
 
     @property
     def native(self) -> bool:
         """Whether it was registered as a package, not from a source elsewhere."""
         return not self.source
+
+    @property
+    def runtime(self) -> str:
+        """What runs the package: `onnx`, or `python` for a model that stays as it was logged; empty without a package."""
+        return str(self.parity.get("runtime", "onnx")) if self.package else ""
 
 
 class AliasAction(StrEnum):

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import insert
 
 from bailiwick.core.actor import Actor, Permission
-from bailiwick.core.canonical import digest_of
-from bailiwick.core.errors import CheckFailed, Conflict, InvalidInput, NotFound
+from bailiwick.core.errors import Conflict, InvalidInput, NotFound
 from bailiwick.core.filters import Clause, Ordering
-from bailiwick.registry.catalogue import MAX_TAG_TOLD, ModelVerbs, remove_tag, write_tags
+from bailiwick.registry.catalogue import MAX_TAG_TOLD, remove_tag, write_tags
 from bailiwick.registry.lineage import Lineage, version_lineage
+from bailiwick.registry.measuring import ContentVerbs
 from bailiwick.registry.model import (
     MAX_CODE_VERSION_LENGTH,
     MAX_ID_LENGTH,
     MAX_SOURCE_LENGTH,
     MAX_TEXT_LENGTH,
+    ContentState,
     ModelVersion,
     check_digest,
     check_model_name,
@@ -26,7 +27,6 @@ from bailiwick.registry.model import (
     parse_stage,
 )
 from bailiwick.registry.pointers import touch_model, touch_version
-from bailiwick.registry.ports import StoredFile
 from bailiwick.registry.removal import empty_version, hide_version, require_deleted, unshared
 from bailiwick.registry.rows import (
     DOCUMENTS,
@@ -45,7 +45,6 @@ from bailiwick.registry.sources import (
     Claim,
     Followed,
     check_source,
-    files_of,
     follow,
     is_prompt,
     parse_model_uri,
@@ -54,9 +53,16 @@ from bailiwick.registry.tables import models, version_tags, versions
 from bailiwick.store.records import Change
 
 MEASURED = ("snapshot", "code_version", "reference_profile", "package", "size_bytes", "digest")
+UNKNOWN: Mapping[str, object] = {
+    **dict.fromkeys(DOCUMENTS, "{}"),
+    **dict.fromkeys(MEASURED, ""),
+    "size_bytes": 0,
+    "content_state": ContentState.KNOWN,
+}
+"""What is known of a version of which nothing is."""
 
 
-class VersionVerbs(ModelVerbs):
+class VersionVerbs(ContentVerbs):
     """What can be done with versions; `RegistryService` is whom to ask."""
 
     def register(
@@ -146,25 +152,33 @@ class VersionVerbs(ModelVerbs):
         *,
         record: Mapping[str, Any],
         origin: str,
-        package: str,
+        package: str = "",
         reference_profile: str = "",
+        storage: str = "",
+        described: Mapping[str, Any] | None = None,
     ) -> ModelVersion:
         """The next version of a model, which is made if there is none, from the record of a version elsewhere.
 
         `origin` names the file it came in, and gives a model one version. What the version was elsewhere (model, number,
-        run, snapshot) becomes tags `origin.…`, for those ids mean nothing here. Raises InvalidInput for a record that
-        is none.
+        run, snapshot) becomes tags `origin.…`, for those ids mean nothing here. `storage` is where its files are kept
+        now, and `described` what they say of themselves (see `contents.describe_files`). Raises InvalidInput for a
+        record that is none.
         """
         actor.require(Permission.MODELS_WRITE)
         check_model_name(model)
         facts, tags = _arrived(record)
         facts |= {
-            "package": check_digest("Package", package),
+            "package": check_digest("Package", package) if package else "",
             "digest": package,
-            "size_bytes": self._parts.blobs.size(package) if self._parts.blobs else 0,
+            "size_bytes": self._parts.blobs.size(package) if package and self._parts.blobs else 0,
             "reference_profile": reference_profile,
             "source": check_text("An origin", origin, MAX_SOURCE_LENGTH),
+            "storage": storage,
+            "content_state": ContentState.KNOWN,
         }
+        for name, value in (described or {}).items():
+            if name not in DOCUMENTS or not (package and record.get(name)):  # what packaging measured counts for more
+                facts[name] = encode(name, value) if name in DOCUMENTS else value
         here = (versions.c.model == model, versions.c.source == origin, versions.c.deleted.is_(None))
         with self._records.change(actor, Permission.MODELS_WRITE) as change:
             if ensure_model(change, model):
@@ -178,26 +192,8 @@ class VersionVerbs(ModelVerbs):
             change.record("version.imported", f"version/{model}/{made.number}", origin=origin, **tags)
             return made
 
-    def check_content(self, version: ModelVersion) -> None:
-        """Raises CheckFailed when the files of a version are no longer those that were registered."""
-        followed = Followed(version.source, version.storage, self._folder_of(version), version.run_id, version.model_id)
-        now = self._content(version.workspace, followed).get("digest", "")
-        if now != version.digest:
-            raise CheckFailed(f"The files are not those that were registered: their digest is {now or 'none'} now.")
-
-    def _folder_of(self, version: ModelVersion) -> str:
-        return files_of(version.storage, self._parts.origins, version.workspace) if version.storage else ""
-
-    def content(self, version: ModelVersion) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """The files of a version that was registered from a source, where the platform itself keeps them: path and bytes."""
-        catalog = self._parts.artifacts
-        uri = self._folder_of(version)
-        if catalog and uri:
-            for file in catalog.files(version.workspace, uri) or ():
-                yield file.path, catalog.read(version.workspace, uri, file.path)
-
     def _facts_of(self, workspace: str, claim: Claim, *, prompt: bool) -> dict[str, object]:
-        facts: dict[str, object] = dict.fromkeys(DOCUMENTS, "{}") | dict.fromkeys(MEASURED, "") | {"size_bytes": 0}
+        facts: dict[str, object] = dict(UNKNOWN)
         if prompt:
             if claim.source not in PLACEHOLDERS:
                 raise InvalidInput(f"A prompt has no files, so its source is one of {', '.join(sorted(PLACEHOLDERS))}.")
@@ -207,7 +203,7 @@ class VersionVerbs(ModelVerbs):
             referred = self._referred(workspace, claim.source)
             known = _followed(referred) if referred else None
             followed = follow(claim, self._parts.origins, workspace, known)
-            facts |= _copied(referred) if referred else self._content(workspace, followed)
+            facts |= _copied(referred) if referred else self._content(workspace, followed.files)
         return facts | {
             "source": followed.source,
             "storage": followed.storage,
@@ -238,13 +234,6 @@ class VersionVerbs(ModelVerbs):
             raise NotFound(f"{source!r} names no version.")
         return found[0]
 
-    def _content(self, workspace: str, followed: Followed) -> dict[str, object]:
-        catalog = self._parts.artifacts
-        files = catalog.files(workspace, followed.files) if catalog and followed.files else None
-        if not files:
-            return {}
-        return {"digest": content_digest(files), "size_bytes": sum(each.size_bytes for each in files)}
-
     def attach_package(
         self,
         actor: Actor,
@@ -256,7 +245,9 @@ class VersionVerbs(ModelVerbs):
         parity: Mapping[str, Any],
         environment: Mapping[str, Any] | None = None,
     ) -> ModelVersion:
-        """Give a version that was registered from a source its ONNX package, once. The same package again changes nothing.
+        """Give a version that was registered from a source its package, once. The same package again changes nothing.
+
+        `parity` also says which `runtime` the package is for, and the `reason`; the journal is told of both.
 
         Raises Conflict for a version that has another package, NotFound for a package that is not stored.
         """
@@ -278,7 +269,8 @@ class VersionVerbs(ModelVerbs):
             if find_version(change.connection, change.workspace, model, number).package not in {"", package}:
                 raise Conflict(f"Version {number} of model {model!r} was packaged by somebody else just now.")
             touch_version(change, model, number, **facts)
-            change.record("version.packaged", f"version/{model}/{number}", package=package)
+            told = {name: str(parity[name])[:2_000] for name in ("runtime", "reason") if name in parity}
+            change.record("version.packaged", f"version/{model}/{number}", package=package, **told)
         return self.version(actor.workspace, model, number)
 
     def version(self, workspace: str, model: str, number: int, *, deleted: bool = False) -> ModelVersion:
@@ -302,6 +294,18 @@ class VersionVerbs(ModelVerbs):
         with self._records.read() as connection:
             found = load_versions(connection, workspace, *_by_run(model, run_id))
         return found[0] if found else None
+
+    def version_of_source(self, workspace: str, model: str, source: str) -> ModelVersion | None:
+        """The version of a model that was registered from exactly this source, unless it is deleted; the newest of many."""
+        here = (versions.c.model == model, versions.c.source == source, versions.c.deleted.is_(None))
+        with self._records.read() as connection:
+            found = load_versions(connection, workspace, *here)
+        return found[0] if found else None
+
+    def versions_from(self, workspace: str, source: str) -> list[ModelVersion]:
+        """Versions of any model that were registered from exactly this source and are not purged."""
+        with self._records.read() as connection:
+            return load_versions(connection, workspace, versions.c.source == source, versions.c.purged.is_(None))
 
     def search_versions(
         self,
@@ -364,30 +368,34 @@ class VersionVerbs(ModelVerbs):
         return self.version(actor.workspace, model, number)
 
     def purge_version(self, actor: Actor, model: str, number: int, *, reason: str) -> ModelVersion:
-        """Destroy a deleted version's content: package and profile (unless another version shares them), facts, tags.
+        """Destroy a deleted version's content: package, profile and files (unless another version shares them), facts, tags.
 
         A tombstone stays: number, digest, size, the ids it came from, who and when; so lineage, history and journal
-        hold. Files in artifact stores belong to their run or logged model and stay with it. Purging again changes
-        nothing. Raises Conflict for a version that is not deleted or that an endpoint still knows.
+        hold. Files that the platform keeps are removed even where a run or a logged model lists them; what lies in a
+        store of others is theirs. Purging again changes nothing. Raises Conflict for a version that is not deleted or
+        that an endpoint still knows.
         """
         if not reason.strip():
             raise InvalidInput(f"Purging version {number} of model {model!r} needs a reason; the journal keeps it.")
         check_text("A reason", reason)
         actor.require(Permission.MODELS_APPROVE)
-        if self.version(actor.workspace, model, number, deleted=True).purged is None:
-            references = self._parts.references
-            known = references.of_version(actor.workspace, model, number) if references else ()
-            if known:
-                raise Conflict(f"Version {number} of model {model!r} is in use by {', '.join(known)}.")
-            with self._records.change(actor, Permission.MODELS_APPROVE) as change:
-                found = find_version(change.connection, change.workspace, model, number, deleted=True)
-                require_deleted(found)
-                gone = unshared(change, {found.package, found.reference_profile}, found)
-                empty_version(change, found)
-                change.record(
-                    "version.purged", f"version/{model}/{number}", reason=reason, digest=found.digest, blobs=gone
-                )
-                self._delete_blobs(gone)
+        version = self.version(actor.workspace, model, number, deleted=True)
+        if version.purged is not None:
+            return version
+        references = self._parts.references
+        known = references.of_version(actor.workspace, model, number) if references else ()
+        if known:
+            raise Conflict(f"Version {number} of model {model!r} is in use by {', '.join(known)}.")
+        require_deleted(version)
+        files = self._remove_files(actor, version)  # first: a killed purge is made again, and finds them gone
+        with self._records.change(actor, Permission.MODELS_APPROVE) as change:
+            found = find_version(change.connection, change.workspace, model, number, deleted=True)
+            require_deleted(found)
+            gone = unshared(change, {found.package, found.reference_profile}, found)
+            empty_version(change, found)
+            told = {"reason": reason, "digest": found.digest, "blobs": gone, "files": files}
+            change.record("version.purged", f"version/{model}/{number}", **told)
+            self._delete_blobs(gone)
         return self.version(actor.workspace, model, number, deleted=True)
 
     def _delete_blobs(self, digests: Sequence[str]) -> None:
@@ -409,16 +417,21 @@ class VersionVerbs(ModelVerbs):
         with self._records.read() as connection:
             return load_versions(connection, workspace, versions.c.snapshot == snapshot)
 
+    def versions_of_package(self, workspace: str, package: str) -> list[ModelVersion]:
+        """Versions that have an ONNX package, deleted ones too."""
+        with self._records.read() as connection:
+            return load_versions(connection, workspace, versions.c.package == package)
+
+    def versions_of_content(self, workspace: str, digest: str) -> list[ModelVersion]:
+        """Versions with the same content, deleted ones too."""
+        with self._records.read() as connection:
+            return load_versions(connection, workspace, versions.c.digest == digest)
+
     def versions_of_source(self, workspace: str, *, run_id: str = "", model_id: str = "") -> list[ModelVersion]:
         """Versions that a run, or a logged model, gave, deleted ones too: lineage read backwards."""
         wanted = versions.c.model_id == model_id if model_id else versions.c.run_id == run_id
         with self._records.read() as connection:
             return load_versions(connection, workspace, wanted)
-
-
-def content_digest(files: Sequence[StoredFile]) -> str:
-    """One digest of many files: SHA-256 of the canonical JSON of [path, SHA-256, size], by path."""
-    return digest_of(sorted([each.path, each.sha256, each.size_bytes] for each in files))
 
 
 def _followed(version: ModelVersion) -> Followed:
@@ -429,7 +442,7 @@ def _followed(version: ModelVersion) -> Followed:
 
 def _copied(version: ModelVersion) -> dict[str, object]:
     facts: dict[str, object] = {name: encode(name, getattr(version, name)) for name in DOCUMENTS}
-    return facts | {name: getattr(version, name) for name in MEASURED}
+    return facts | {name: getattr(version, name) for name in (*MEASURED, "content_state")}
 
 
 def _arrived(record: Mapping[str, Any]) -> tuple[dict[str, object], dict[str, str]]:

@@ -96,7 +96,7 @@ def test_the_life_of_an_experiment(client: TestClient) -> None:
         post(client, "experiments/delete", experiment_id=made), 404, "RESOURCE_DOES_NOT_EXIST", "No Experiment with id"
     )
     refused(post(client, "experiments/create", name="flights"), 400, "RESOURCE_ALREADY_EXISTS")
-    refused(post(client, "experiments/update", experiment_id=made, new_name="x"), 500, "INVALID_STATE")
+    refused(post(client, "experiments/update", experiment_id=made, new_name="x"), 409, "INVALID_STATE")
     refused(post(client, "experiments/set-experiment-tag", experiment_id=made, key="a"), 400, "INVALID_PARAMETER_VALUE")
     refused(post(client, "runs/create", experiment_id=made), 400, "INVALID_PARAMETER_VALUE", "in the 'active' state")
     info = ok(client.get(f"{API}/runs/get", params={"run_id": run}))["run"]["info"]

@@ -8,7 +8,7 @@ from bailiwick.core.actor import Permission
 from bailiwick.data.model import Snapshot
 from bailiwick.endpoints.model import Endpoint, RouteTable
 from bailiwick.governance.cards.model import ModelCard
-from bailiwick.governance.model import ApprovalRequest
+from bailiwick.governance.model import ApprovalRequest, Policy
 from bailiwick.governance.statements import Statement
 from bailiwick.monitoring.model import Alarm, MonitorSummary
 from bailiwick.registry.comparison import VersionComparison
@@ -24,13 +24,14 @@ from bailiwick.server.api import (
     models,
     monitors,
     pipelines,
+    policies,
     rollouts,
-    runs,
     versions,
 )
+from bailiwick.server.api.installation_routes import INSTALLATION_ROUTES
+from bailiwick.server.api.model_routes import MODEL_ROUTES
 from bailiwick.server.api.route import PUBLIC, Route
-from bailiwick.tracking.comparison import RunComparison
-from bailiwick.tracking.model import Run
+from bailiwick.server.api.tracking_routes import TRACKING_ROUTES
 
 READ = Permission.READ
 DEPLOY = Permission.ENDPOINTS_DEPLOY
@@ -97,6 +98,15 @@ _OF_VERSIONS: tuple[Route, ...] = (
     ),
     Route(
         "POST",
+        f"{_VERSION}/package",
+        WRITE,
+        versions.package_version,
+        "Make a version that MLflow logged ready to serve.",
+        ModelVersion,
+        body=versions.PackageVersion,
+    ),
+    Route(
+        "POST",
         f"{_VERSION}/delete",
         WRITE,
         versions.delete_version,
@@ -127,6 +137,13 @@ _OF_VERSIONS: tuple[Route, ...] = (
     ),
 )
 
+_POLICY = f"{V1}/policies/{{model}}/{{target}}"
+_OF_POLICIES: tuple[Route, ...] = (
+    Route("GET", f"{V1}/policies", READ, policies.policies, "What promotions need.", policies.Policies),
+    Route("PUT", _POLICY, APPROVE, policies.set_policy, "Set a policy.", Policy, body=policies.SetPolicy),
+    Route("DELETE", _POLICY, APPROVE, policies.remove_policy, "Remove a policy.", policies.Policies),
+)
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", PUBLIC, health.health, "Is the process alive?", health.Health),
     Route("GET", "/ready", PUBLIC, health.ready, "Does everything it needs answer?", health.Health),
@@ -149,35 +166,7 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{V1}/snapshots", READ, data.snapshots, "Dataset snapshots.", data.Snapshots, query=data.SnapshotsQuery
     ),
     Route("GET", f"{V1}/snapshots/{{snapshot}}", READ, data.snapshot, "One snapshot.", Snapshot),
-    Route("GET", f"{V1}/runs", READ, runs.runs, "Training runs.", runs.Runs, query=runs.RunsQuery),
-    Route("GET", f"{V1}/runs/{{run}}", READ, runs.run, "One training run.", Run),
-    Route(
-        "GET",
-        f"{V1}/runs/{{run}}/metric",
-        READ,
-        runs.metric_history,
-        "Every point of one metric.",
-        runs.MetricHistory,
-        query=runs.MetricQuery,
-    ),
-    Route(
-        "GET",
-        f"{V1}/runs/{{run}}/metric-sample",
-        READ,
-        runs.metric_sample,
-        "One metric, thinned out for a chart.",
-        runs.MetricHistory,
-        query=runs.SampleQuery,
-    ),
-    Route(
-        "GET",
-        f"{V1}/runs/{{run}}/comparison",
-        READ,
-        runs.compare_runs,
-        "A run and others side by side.",
-        RunComparison,
-        query=runs.CompareQuery,
-    ),
+    *TRACKING_ROUTES,
     Route("GET", f"{V1}/models", READ, models.models, "Models.", models.Models),
     Route("GET", f"{V1}/models/{{model}}", READ, models.model, "One model.", Model),
     Route("GET", f"{V1}/models/{{model}}/versions", READ, models.versions, "Versions of a model.", models.Versions),
@@ -231,9 +220,18 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         f"{V1}/models/{{model}}/versions/{{number}}/lineage",
         READ,
-        models.lineage,
-        "Where a version came from.",
+        models.version_lineage,
+        "Where a version came from, and what came of it.",
         models.LineageGraph,
+    ),
+    Route(
+        "GET",
+        f"{V1}/lineage",
+        READ,
+        models.lineage,
+        "Where any record came from, and what came of it.",
+        models.LineageGraph,
+        query=models.LineageQuery,
     ),
     Route(
         "GET",
@@ -289,6 +287,8 @@ ROUTES: tuple[Route, ...] = (
         body=approvals.Reject,
     ),
     *_OF_VERSIONS,
+    *_OF_POLICIES,
+    *MODEL_ROUTES,
     # Live
     Route("GET", f"{V1}/endpoints", READ, endpoints.endpoints, "Endpoints.", endpoints.Endpoints),
     Route("GET", f"{V1}/endpoints/{{endpoint}}", READ, endpoints.endpoint, "One endpoint.", Endpoint),
@@ -299,6 +299,15 @@ ROUTES: tuple[Route, ...] = (
         endpoints.endpoint_history,
         "How its traffic was split over time.",
         endpoints.RouteHistory,
+    ),
+    Route(
+        "POST",
+        f"{V1}/endpoints/{{endpoint}}/roll-back",
+        DEPLOY,
+        endpoints.roll_back_endpoint,
+        "Have the version before serve again.",
+        Endpoint,
+        body=endpoints.RollBack,
     ),
     Route(
         "GET",
@@ -412,4 +421,6 @@ ROUTES: tuple[Route, ...] = (
         "The newest signed checkpoint.",
         journal.CheckpointView,
     ),
+    # Who else is told, and who shares this installation
+    *INSTALLATION_ROUTES,
 )

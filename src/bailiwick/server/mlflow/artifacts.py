@@ -15,6 +15,7 @@ from bailiwick.core.actor import Permission
 from bailiwick.core.errors import BailiwickError, InvalidInput
 from bailiwick.server.mlflow.errors import BAD_REQUEST, INVALID, NOT_OFFERED, MlflowError
 from bailiwick.server.mlflow.message import Int64, Message
+from bailiwick.server.mlflow.packages import list_package, package_in, send_package
 from bailiwick.server.mlflow.route import Empty, MlflowCall, MlflowRoute
 from bailiwick.server.streaming import drain, receive_body, send_reading
 from bailiwick.tracking.artifacts.model import Entry
@@ -96,11 +97,17 @@ async def upload(call: MlflowCall[Empty], request: Request) -> Response:
 
 async def download(call: MlflowCall[Empty], request: Request) -> Response:
     """The file at the path."""
+    made = package_in(call.path["artifact_path"])
+    if made is not None:
+        return await send_package(call, *made)
     return await send(call, request, Location(safe(call.path["artifact_path"])))
 
 
 def list_proxied(call: MlflowCall[ListProxied]) -> dict[str, Any]:
     """One level, by names."""
+    made = package_in(call.message.path or "")
+    if made is not None:
+        return list_package(call, *made)
     folder = safe_folder(call.message.path)
     return _files(call.platform.artifacts.entries(call.workspace, folder), "")
 
@@ -109,12 +116,6 @@ def delete(call: MlflowCall[Empty]) -> dict[str, Any]:
     """A file, or all below a folder."""
     call.platform.artifacts.delete(call.actor, safe_folder(call.path["artifact_path"]))
     return {}
-
-
-def multipart(call: MlflowCall[Empty]) -> dict[str, Any]:
-    """Parts that go to the store past this server cannot be signed one by one; clients then send the file in one."""
-    safe_folder(call.path["artifact_path"])
-    raise not_supported("Multipart upload")
 
 
 def signed_download(call: MlflowCall[Empty]) -> dict[str, Any]:
@@ -174,7 +175,8 @@ def sign_upload(call: MlflowCall[SignUpload]) -> dict[str, Any]:
     if not artifacts.takes_signed_uploads(location):
         raise not_supported("Presigned upload")
     seconds = SIGNED_SECONDS if asked.expiration is None else asked.expiration
-    return {"presigned_url": artifacts.upload_url(call.actor, location, seconds=seconds).url, "headers": {}}
+    signed = artifacts.upload_url(call.actor, location, seconds=seconds)
+    return {"presigned_url": signed.url, "headers": dict(signed.headers)}
 
 
 def sign_download(call: MlflowCall[SignDownload]) -> dict[str, Any]:
@@ -284,9 +286,6 @@ ROUTES = (
     MlflowRoute("GET", _FILE, Empty, Permission.READ, download, raw=True),
     MlflowRoute("DELETE", _FILE, Empty, Permission.TRACKING_WRITE, delete),
     MlflowRoute("GET", f"{_PROXY}/artifacts", ListProxied, Permission.READ, list_proxied),
-    MlflowRoute("POST", f"{_PROXY}/mpu/create/{{artifact_path:path}}", Empty, Permission.TRACKING_WRITE, multipart),
-    MlflowRoute("POST", f"{_PROXY}/mpu/complete/{{artifact_path:path}}", Empty, Permission.TRACKING_WRITE, multipart),
-    MlflowRoute("POST", f"{_PROXY}/mpu/abort/{{artifact_path:path}}", Empty, Permission.TRACKING_WRITE, multipart),
     MlflowRoute("GET", f"{_PROXY}/presigned/{{artifact_path:path}}", Empty, Permission.READ, signed_download),
     MlflowRoute("GET", "/mlflow/artifacts/list", ListOfRun, Permission.READ, list_of_run),
     MlflowRoute("GET", "/get-artifact", Empty, Permission.READ, of_run, version="", raw=True),

@@ -86,7 +86,7 @@ def delete_workspace(call: MlflowCall[Empty]) -> Response:
     try:
         call.platform.workspaces.delete(call.actor, name)
     except Conflict as error:
-        raise MlflowError(INVALID_STATE, str(error), status=409) from error
+        raise MlflowError(INVALID_STATE, str(error)) from error
     return Response(status_code=204)
 
 

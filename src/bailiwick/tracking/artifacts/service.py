@@ -5,7 +5,8 @@ Every verb takes a `Location`, or a path in the store that the control plane off
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 from bailiwick.core.actor import Actor, Permission
-from bailiwick.core.errors import Conflict, InvalidInput, LimitExceeded, NotFound
+from bailiwick.core.errors import Conflict, InvalidInput, NotFound
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.faults import reach
 from bailiwick.store.records import Records
@@ -30,9 +31,11 @@ from bailiwick.tracking.artifacts.model import (
     Removal,
     Signed,
     Staged,
+    check_size,
     tree_digest,
 )
 from bailiwick.tracking.artifacts.objects import SCHEMES, ObjectLayout
+from bailiwick.tracking.artifacts.parted import PartedUploads
 from bailiwick.tracking.artifacts.paths import (
     check_folder,
     check_path,
@@ -51,7 +54,9 @@ _NAMED_LENGTH = 500
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A path in a layout: the one that the control plane offers (`root` is empty), or one that clients reach themselves."""
+    """A path in a layout: the one that the control plane offers (`root` is empty), one that clients reach themselves
+    (`direct`), or the own root of a workspace (its URL).
+    """
 
     path: str
     root: str = ""
@@ -61,7 +66,9 @@ class ArtifactService:
     """Artifacts of every run and model, in one layout of their own and, where `direct` names one, a second beside it.
 
     `destination` empty means by digest in `blobs`; else a folder, file://, s3://, gs:// or az://, where paths are kept
-    as they are. `direct` is the root that clients were told to reach by themselves.
+    as they are. `direct` is the root that clients were told to reach by themselves. No signed URL lasts longer than
+    `signed_seconds`, and with 0 none is made. `own_root` tells where a workspace keeps its artifacts, if it has a place
+    of its own; one in an object store is reached here too.
     """
 
     def __init__(
@@ -71,11 +78,19 @@ class ArtifactService:
         *,
         destination: str = "",
         direct: str = "",
+        signed_seconds: int = MAX_SIGNED_SECONDS,
+        own_root: Callable[[str], str] = lambda _: "",
     ) -> None:
         self._records = records
         self._content = ContentLayout(records, blobs)
         self._store: Layout = _layout(records, destination) if destination else self._content
         self._direct_url = direct
+        self._signed_seconds = signed_seconds
+        self._own_root = own_root
+        self._own: dict[str, ObjectLayout] = {}
+        self.parted = PartedUploads(
+            records, store=self._store, place=self._placed, publish=self.publish, seconds=signed_seconds
+        )
 
     @cached_property
     def _direct(self) -> Layout | None:
@@ -99,23 +114,31 @@ class ArtifactService:
             found = _relative(layout.url, uri) if layout is not None and layout is not self._content else None
             if found is not None:
                 return Location(joined(_scoped(workspace, check_folder(found), uri), below), root)
+        own = self._owned(workspace)
+        found = _relative(own.url, uri) if own is not None else None
+        if own is not None and found is not None:
+            return Location(joined(check_folder(found), below), own.url)
         raise Conflict(
             f"The artifacts at {uri[:300]!r} are out of this server's reach; clients read and write them directly.",
-            hint="The server reaches mlflow-artifacts: locations, and those below artifacts_destination and artifact_root.",
+            hint="The server reaches mlflow-artifacts: locations, and those below artifacts_destination, artifact_root and, in an object store, the workspace's own root.",
         )
+
+    def by_digest(self, location: Location | str) -> bool:
+        """Whether what is there is kept by digest, so that listing it reads nothing."""
+        return self._layout(_located(location)) is self._content
 
     @property
     def signs(self) -> bool:
         """Whether the store that is offered to clients can sign downloads."""
-        return self._store.signs
+        return bool(self._signed_seconds) and self._store.signs
 
     def takes_signed_uploads(self, location: Location | str) -> bool:
         """Whether `upload_url` works there."""
-        return self._layout(_located(location)).takes_signed_uploads
+        return bool(self._signed_seconds) and self._layout(_located(location)).takes_signed_uploads
 
     def gives_signed_downloads(self, location: Location | str) -> bool:
         """Whether `download_url` works there."""
-        return self._layout(_located(location)).signs
+        return bool(self._signed_seconds) and self._layout(_located(location)).signs
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -143,7 +166,8 @@ class ArtifactService:
         try:
             with self._records.change(actor, Permission.TRACKING_WRITE) as change:
                 artifact = staged.publish(change)
-                change.record("artifact.written", **_named(artifact.path), digest=digest, size_bytes=size)
+                known = {"digest": digest} if digest else {}
+                change.record("artifact.written", **_named(artifact.path), **known, size_bytes=size)
                 reach("artifacts.recorded")
             committed = True
             reach("artifacts.committed")
@@ -205,16 +229,55 @@ class ArtifactService:
         """A URL from which anyone can read the file for a while. Raises Conflict where the store cannot sign."""
         layout, path = self._place(workspace, location, check_path)
         found = self.stat(workspace, location)
-        return Signed(layout.download_url(workspace, path, seconds=_checked(seconds)), found.size_bytes)
+        return Signed(layout.download_url(workspace, path, seconds=self._lasting(seconds)), found.size_bytes)
 
     def upload_url(self, actor: Actor, location: Location | str, *, seconds: int) -> Signed:
         """A URL to which anyone can write the file for a while; what is written there is not journalled, this is."""
         actor.require(Permission.TRACKING_WRITE)
         layout, path = self._place(actor.workspace, location, check_path)
-        url = layout.upload_url(actor.workspace, path, seconds=_checked(seconds))
+        seconds = self._lasting(seconds)
+        url = layout.upload_url(actor.workspace, path, seconds=seconds)
         with self._records.change(actor, Permission.TRACKING_WRITE) as change:
             change.record("artifact.upload_signed", **_named(path), seconds=seconds)
-        return Signed(url)
+        return Signed(url, headers=layout.upload_headers)
+
+    # -- digests of what was sent past the server -----------------------------------------------------------------
+
+    def has_unread(self, workspace: str) -> bool:
+        """Whether a workspace has files whose digest is not known, because they were sent in parts past the server."""
+        with self._records.read() as connection:
+            return any(rows.unread(connection, workspace, layout.place, 1) for layout in self._layouts())
+
+    def read_unread(self, actor: Actor) -> int:
+        """Read files of the actor's workspace whose digest is not known, and note it. Returns how many. May be repeated."""
+        actor.require(Permission.TRACKING_WRITE)
+        count = 0
+        for layout in self._layouts():
+            while True:
+                with self._records.read() as connection:
+                    waiting = rows.unread(connection, actor.workspace, layout.place, _BATCH)
+                if not waiting:
+                    break
+                for artifact in waiting:
+                    count += self._note_digest(actor, layout, artifact)
+        return count
+
+    def _note_digest(self, actor: Actor, layout: Layout, artifact: Artifact) -> bool:
+        found = layout.open(actor.workspace, artifact.path)
+        digest = ""
+        if found is not None:
+            try:
+                if found.artifact.mark == artifact.mark:
+                    digest = _digest_of(found)
+            finally:
+                found.close()
+        with self._records.change(actor, Permission.TRACKING_WRITE) as change:
+            if not digest:  # others have overwritten or deleted it
+                rows.forget(change, layout.place, artifact)
+            elif not rows.note_digest(change, layout.place, artifact, digest):
+                digest = ""
+            change.record("artifact.digested", **_named(artifact.path), digest=digest)
+        return bool(digest)
 
     # -- garbage -------------------------------------------------------------------------------------------------
 
@@ -228,6 +291,7 @@ class ArtifactService:
         actor.require(Permission.TRACKING_WRITE)
         uploads = sum(layout.sweep(older_than_ms=grace_ms) for layout in self._layouts())
         oldest = self._records.clock() - grace_ms
+        uploads += self.parted.give_up_stale(actor, begun_before=oldest)
         collected: list[tuple[int, int]] = []
         batch: dict[str, int] = {}
         for blob in self._content.blobs.stored():
@@ -264,16 +328,37 @@ class ArtifactService:
         plain = [layout for layout in (self._store, self._direct) if layout not in {None, self._content}]
         return [self._content, *[layout for layout in plain if layout]]
 
+    def _owned(self, workspace: str) -> ObjectLayout | None:
+        """The layout of the workspace's own root, where that is in an object store; folders of this machine are not for it."""
+        url = self._own_root(workspace).rstrip("/")
+        if urlsplit(url).scheme not in SCHEMES:
+            return None
+        if url not in self._own:
+            self._own[url] = ObjectLayout(self._records, url, owner=workspace)
+        return self._own[url]
+
     def _layout(self, location: Location) -> Layout:
         if not location.root:
             return self._store
+        if location.root in self._own:
+            return self._own[location.root]
         if self._direct is None:
             raise Conflict("This server has no artifact_root of its own.")
         return self._direct
 
     def _place(self, workspace: str, location: Location | str, check: Check) -> tuple[Layout, str]:
         where = _located(location)
-        return self._layout(where), check(within_workspace(workspace, check(where.path)))
+        path = check(where.path)
+        return self._layout(where), path if where.root in self._own else check(within_workspace(workspace, path))
+
+    def _placed(self, workspace: str, path: str) -> tuple[Layout, str]:
+        return self._place(workspace, path, check_path)
+
+    def _lasting(self, seconds: int) -> int:
+        """As long as was asked for, or as long as is allowed. Raises Conflict where nothing may be signed."""
+        if not self._signed_seconds:
+            raise Conflict("This server signs no URLs of its object store.", hint="Set signed_url_seconds.")
+        return min(_checked(seconds), self._signed_seconds)
 
     def _absent(self, layout: Layout, workspace: str, path: str) -> Conflict | NotFound:
         if layout.entries(workspace, path):
@@ -309,8 +394,7 @@ class Upload:
     def write(self, data: bytes) -> None:
         """Append. Raises LimitExceeded past the limit, Unavailable when there is no room."""
         self._size += len(data)
-        if self._max_bytes is not None and self._size > self._max_bytes:
-            raise LimitExceeded(f"An artifact has at most {self._max_bytes} bytes here.")
+        check_size(self._size, self._max_bytes)
         self._staged.write(data)
 
     def finish(self) -> Artifact:
@@ -359,6 +443,13 @@ def _scoped(workspace: str, path: str, uri: str) -> str:
     if path != own and not path.startswith(f"{own}/"):
         raise Conflict(f"The artifacts at {uri[:300]!r} do not lie in the folder of workspace {workspace!r}, {own!r}.")
     return path[len(own) + 1 :]
+
+
+def _digest_of(reading: Reading) -> str:
+    seen = hashlib.sha256()
+    for data in reading.chunks(0, reading.artifact.size_bytes):
+        seen.update(data)
+    return seen.hexdigest()
 
 
 def _located(location: Location | str) -> Location:
