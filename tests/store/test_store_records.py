@@ -74,3 +74,9 @@ def test_nothing_done_together_is_nothing(records: Records) -> None:
     with records.together():
         pass
     assert _count(records) == 0
+
+
+def test_a_change_that_found_nothing_to_change_says_so(records: Records, admin: Actor) -> None:
+    with records.change(admin, Permission.DATA_WRITE) as change:
+        change.nothing()
+    assert _count(records) == 0

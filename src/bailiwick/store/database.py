@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from bailiwick.core.errors import Corrupted, InvalidInput, MissingExtra, Unavailable
+from bailiwick.store.patience import Busy, is_patient, taking_turns
 from bailiwick.store.prepared import in_sqlalchemys_words
 
 BUSY_TIMEOUT_MS = 30_000
@@ -38,7 +39,7 @@ class Database:
         self.url = url
         self.engine = _engine(url)
         # Writers of one process take turns here: SQLite makes them wait by sleeping, for longer each time.
-        self._turn: AbstractContextManager[object] = threading.Lock() if self.dialect == "sqlite" else nullcontext()
+        self._turn = threading.Lock() if self.dialect == "sqlite" else None
 
     @property
     def dialect(self) -> str:
@@ -58,10 +59,11 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """One transaction: everything or nothing. On SQLite the write lock is taken at once, so no upgrade can deadlock.
 
-        Raises Unavailable when the disk is full, the database is locked past 30 s, or the server is gone.
+        Raises Unavailable when the disk is full, the database is locked past 30 s, or the server is gone; Busy on SQLite,
+        for a caller who does not wait.
         """
         with (
-            self._turn,
+            taking_turns(self._turn) if self._turn else nullcontext(),
             _translated("refused the write"),
             self.engine.connect().execution_options(bailiwick_write=True) as connection,
             connection.begin(),
@@ -117,7 +119,8 @@ def _sqlite(url: Any) -> Engine:
     except OSError as error:
         raise Unavailable(f"The folder {folder} of the database cannot be made: {error.strerror}.") from error
     # The default QueuePool keeps WAL handles warm; NullPool would reopen the file per transaction.
-    engine = create_engine(url, connect_args={"check_same_thread": False})
+    # Every connection is given back after a commit or a rollback, so there is nothing left to reset.
+    engine = create_engine(url, connect_args={"check_same_thread": False}, pool_reset_on_return=None)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -130,6 +133,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     _switch_to_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged record survives power loss
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA wal_autocheckpoint=4000")  # pages, 16 MB: the last pages of indexes are copied less often
     cursor.close()
 
 
@@ -152,9 +156,24 @@ def _begin_sqlite(connection: Connection) -> None:
     statement = "BEGIN IMMEDIATE" if immediate else "BEGIN"
     driver: Any = connection.connection.dbapi_connection
     try:
-        driver.execute(statement)  # by SQLAlchemy, this would be half the cost of a small transaction
+        if immediate and not is_patient():
+            _begin_at_once(driver)
+        else:
+            driver.execute(statement)  # by SQLAlchemy, this would be half the cost of a small transaction
     except sqlite3.Error as error:
         raise in_sqlalchemys_words(error, statement, connection) from error
+
+
+def _begin_at_once(driver: Any) -> None:
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise Busy("Another process is writing to the database.") from error
+        raise
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
 
 def _operational_hint(reason: str) -> str:

@@ -26,6 +26,7 @@ class Change:
         self.actor = actor
         self.time = time
         self._entries: list[dict[str, Any]] = []
+        self._idle = False
 
     @property
     def workspace(self) -> str:
@@ -46,9 +47,13 @@ class Change:
         self._entries.append(entry)
         return str(entry["id"])
 
+    def nothing(self) -> None:
+        """Say that all was as it should be, so that nothing was changed and there is nothing to journal."""
+        self._idle = True
+
     def recorded(self) -> list[dict[str, Any]]:
         """The rows of what was recorded. Raises AssertionError when nothing was."""
-        if not self._entries:
+        if not self._entries and not self._idle:
             raise AssertionError("a change must be journalled: call change.record(...) before the block ends")
         return self._entries
 
@@ -93,7 +98,9 @@ class Records:
         with self.database.write() as connection:
             change = Change(connection, actor, self.clock())
             yield change
-            append_entries(connection, change.recorded())
+            rows = change.recorded()
+            if rows:
+                append_entries(connection, rows)
 
     @contextmanager
     def together(self) -> Iterator[JointChange]:

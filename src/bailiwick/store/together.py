@@ -12,6 +12,7 @@ from concurrent.futures import Executor, Future
 from typing import Generic, TypeVar
 
 from bailiwick.core.errors import BailiwickError, Unavailable
+from bailiwick.store.patience import is_patient, taking_turns
 
 MAX_TOGETHER = 100
 
@@ -48,7 +49,10 @@ class Together(Generic[T]):
         self._draining = False
 
     def submit(self, item: T) -> None:
-        """Return when the item is durable. Raises what it was refused for."""
+        """Return when the item is durable. Raises what it was refused for; Busy for a caller who does not wait."""
+        if not is_patient():
+            self._write_now(item)
+            return
         mine = _Waiting(item)
         with self._queueing:
             self._queue.append(mine)
@@ -56,6 +60,13 @@ class Together(Generic[T]):
             while not mine.future.done():
                 self._write_next()
         mine.future.result()
+
+    def _write_now(self, item: T) -> None:
+        """Past the queue: others who are in it would be told that they were not patient."""
+        with taking_turns(self._writing):
+            outcome = self._write([item])[0]
+        if outcome is not None:
+            raise outcome
 
     def begin(self, item: T, executor: Executor) -> Future[None]:
         """Return at once; the future is done when the item is durable. One thread writes for all who came this way."""

@@ -37,7 +37,8 @@ def latest_of(points: Iterable[MetricPoint]) -> dict[str, MetricPoint]:
     latest: dict[str, MetricPoint] = {}
     for point in points:
         best = latest.get(point.key)
-        if best is None or rank(point) > rank(best):
+        # Nearly always the step decides; ranks are made only where it does not.
+        if best is None or point.step > best.step or (point.step == best.step and rank(point) > rank(best)):
             latest[point.key] = point
     return latest
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, FromClause, and_, case, func, or_
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.core.filters import Ordering
-from bailiwick.tracking.conditions import ALIASES, ATTRIBUTES, KEPT, NUMERIC
+from bailiwick.tracking.conditions import ALIASES, ATTRIBUTES, KEPT, NUMERIC, kept_as
 from bailiwick.tracking.model import INT64_MAX
 from bailiwick.tracking.tables import runs
 
@@ -57,13 +57,13 @@ def order_of(orderings: Sequence[Ordering], dialect: str) -> list[Key]:
     keys: list[Key] = []
     seen: set[tuple[str, str]] = set()
     for ordering in orderings:
-        key = _key(ordering, dialect)
+        key = _key(ordering, dialect, len(keys))
         if (key.entity, key.name) in seen:
             raise InvalidInput(f"`order_by` contains duplicate fields: {key.entity} {key.name!r}.")
         seen.add((key.entity, key.name))
         keys.append(key)
     if ("attribute", "start_time") not in seen:
-        keys.append(_key(Ordering("attribute", "start_time", ascending=False), dialect))
+        keys.append(_key(Ordering("attribute", "start_time", ascending=False), dialect, len(keys)))
     keys.append(Key("attribute", "run_id", ascending=True, kept=None, presence=(), values=(ID,)))
     return keys
 
@@ -99,12 +99,12 @@ def _beyond(term: Term, value: Any) -> ColumnElement[bool]:
     return later
 
 
-def _key(ordering: Ordering, dialect: str) -> Key:
+def _key(ordering: Ordering, dialect: str, place: int) -> Key:
     if ordering.entity == "attribute":
         return _attribute(ordering, dialect)
     if ordering.entity not in KEPT:
         raise InvalidInput(f"Runs cannot be sorted by {ordering.entity} {ordering.key!r}.")
-    kept = KEPT[ordering.entity].alias()
+    kept = kept_as(ordering.entity, f"ordered_{place}")
     columns = kept.c
     if ordering.entity == "metric":
         presence = case((columns.is_nan == 1, 1), (columns.run_id.is_(None), 2), else_=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,6 @@ from bailiwick.store.records import Change
 from bailiwick.tracking.batches import IDS_PER_QUERY, Batch, write_batches
 from bailiwick.tracking.errors import RunDeleted, RunNotFound
 from bailiwick.tracking.locations import experiment_location, run_location
-from bailiwick.tracking.metrics import run_point
 from bailiwick.tracking.model import (
     PARENT_TAG,
     RUN_NAME_TAG,
@@ -164,9 +164,8 @@ def _load_chunk(connection: Connection, workspace: str, ids: Sequence[str], root
     params = _texts(connection, run_params, wanted)
     tags = _texts(connection, run_tags, wanted)
     latest: dict[str, list[MetricPoint]] = defaultdict(list)
-    for row in _LATEST.rows(connection, wanted):
-        run_id, point = run_point(row)
-        latest[run_id].append(point)
+    for run_id, key, value, is_nan, time, step in _LATEST.rows(connection, wanted):
+        latest[run_id].append(MetricPoint(key, math.nan if is_nan else value, time, step))
     inputs: dict[str, list[RunInput]] = defaultdict(list)
     for run_id, snapshot, role in _INPUTS.rows(connection, wanted):
         inputs[run_id].append(RunInput(snapshot, role))

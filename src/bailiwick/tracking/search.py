@@ -34,7 +34,7 @@ from sqlalchemy import (
 
 from bailiwick.core.filters import Clause, Ordering
 from bailiwick.core.paging import page_position, page_token
-from bailiwick.tracking.conditions import KEPT, checked, kept_condition, run_condition
+from bailiwick.tracking.conditions import KEPT, checked, kept_as, kept_condition, run_condition
 from bailiwick.tracking.model import View
 from bailiwick.tracking.ordering import Key, Term, after, exact, kinds_of, order_of, sorted_by
 from bailiwick.tracking.tables import HEAD_LENGTH, experiments, runs
@@ -156,7 +156,7 @@ class _Finder:
         if not options or min(counts) > FEW:
             return None
         clause = options[counts.index(min(counts))]
-        kept = KEPT[clause.entity].alias()
+        kept = kept_as(clause.entity, "followed")
         found = [*self._in_experiments(kept.c, clause.key), kept_condition(kept.c, clause, self._dialect)]
         return self._sorted(kept.join(runs, runs.c.id == kept.c.run_id), found, exclude=clause)
 
@@ -263,7 +263,7 @@ class _Finder:
             return []
         counted = []
         for clause in clauses:
-            columns = KEPT[clause.entity].alias().c
+            columns = kept_as(clause.entity, f"counted_{clause.entity}").c
             found = select(literal(1)).where(*self._in_experiments(columns, clause.key), *_indexed(columns, clause))
             counted.append(select(func.count()).select_from(found.limit(FEW + 1).subquery()).scalar_subquery())
         return list(self._connection.execute(select(*counted)).one())

@@ -346,13 +346,11 @@ class TrackingService(TrackingReader):
             check_time("An end time", ended)
         if name is not None:
             check_text("A run name", name, MAX_TAG_LENGTH)
-        actor.require(Permission.TRACKING_WRITE)
-        before = self.run_info(actor.workspace, run_id)
-        same = status in {None, before.status} and name in {None, before.name} and ended in {None, before.ended}
-        if same and before.lifecycle == Lifecycle.ACTIVE:
-            return before
         with self._records.change(actor, Permission.TRACKING_WRITE) as change:
             row = lock_run(change, run_id)
+            if status in {None, row.status} and name in {None, row.name} and ended in {None, row.ended}:
+                change.nothing()
+                return info_of(row, self._root)
             values: dict[str, Any] = {}
             if status is not None:
                 values |= {"status": str(status), "ended": change.time if status in ENDED else None}

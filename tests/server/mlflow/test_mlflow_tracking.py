@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.server.conftest import ClientOf
 
+from bailiwick.lifecycle.platform import Platform
 from bailiwick.server.mlflow import experiments, metrics, runs
 from tests_support.control import TestClient
 
@@ -323,3 +326,36 @@ def test_viewers_read_and_do_not_write(as_remote: ClientOf, tokens: dict[str, st
         assert (answer.status_code == 403) == (not reads), route.path
         if not reads:
             assert answer.json()["error_code"] == "PERMISSION_DENIED"
+
+
+def test_a_writer_elsewhere_holds_up_nobody_but_writers(client: TestClient, platform: Platform) -> None:
+    """A client that is alone is answered where its request arrives, and must not stop the others there."""
+    run_id = new_run(client)
+    client.post(f"{API}/runs/log-metric", json={"run_id": run_id, "key": "m", "value": 1, "timestamp": 1})
+    other = sqlite3.connect(platform.settings.home / "bailiwick.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("runs/log-metric", {"run_id": run_id, "key": "m", "value": 2, "timestamp": 2}),
+        ("runs/update", {"run_id": run_id, "status": "FINISHED"}),
+        ("runs/create", {"experiment_id": "0"}),
+    ]
+    with ThreadPoolExecutor(len(calls)) as executor:
+        waiting = [executor.submit(post, client, path, **body) for path, body in calls]
+        answers = [client.get(path) for path in ("/health", f"{API}/runs/get?run_id={run_id}") for _ in range(5)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert not any(each.done() for each in waiting)
+        other.execute("ROLLBACK")
+        for each in waiting:
+            ok(each.result(20))
+    other.close()
+    assert ok(client.get(f"{API}/runs/get?run_id={run_id}"))["run"]["info"]["status"] == "FINISHED"
+
+
+def test_a_batch_too_large_to_be_answered_at_once_is_kept_like_any_other(client: TestClient) -> None:
+    run_id = new_run(client)
+    metrics = [{"key": f"m{n}", "value": n, "timestamp": 1, "step": 0} for n in range(900)]
+    ok(post(client, "runs/log-batch", run_id=run_id, metrics=metrics))
+    assert len(ok(client.get(f"{API}/runs/get?run_id={run_id}"))["run"]["data"]["metrics"]) == 900
+    broken = [*metrics[:-1], {"key": "", "value": 1, "timestamp": 1}]
+    answer = post(client, "runs/log-batch", run_id=run_id, metrics=broken)
+    refused(answer, 400, "INVALID_PARAMETER_VALUE", "Missing value for required parameter 'metrics[899].key'")

@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
+from starlette.datastructures import Address
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,6 +27,7 @@ from bailiwick.server.mlflow.message import Message, read_body, read_query
 from bailiwick.server.mlflow.route import MlflowCall, MlflowRoute
 from bailiwick.server.mlflow.routes import ROUTES
 from bailiwick.server.mlflow.table import Match, RouteTable
+from bailiwick.store.patience import Busy, without_waiting
 
 THREADS = 16
 SMALL_BYTES = 16_384
@@ -44,6 +47,8 @@ class MlflowDoor:
         self._authenticator = authenticator
         self._metrics = metrics
         self._table = RouteTable(ROUTES)
+        self._at_hand = platform.database.dialect == "sqlite"
+        self._last: Address | None = None
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mlflow")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,25 +81,33 @@ class MlflowDoor:
             call = await self._in_thread(self._authorised, match, request, route.message())
             answered: Response = await route.handler(call, request)
             return answered
-        message = await _message(route, request)
-        if route.prompt:
-            return await self._promptly(match, request, message)
-        return await self._in_thread(self._handled, match, request, message)
+        if request.method in {"GET", "HEAD"}:
+            message = read_query(request.query_params.multi_items(), route.message)
+            if route.prompt and self._at_hand and self._authenticator.knows_at_once(request):
+                return self._handled(match, request, message)
+            return await self._in_thread(self._handled, match, request, message)
+        data = await _body(request, route.max_bytes)
+        if route.prompt and len(data) <= SMALL_BYTES and self._authenticator.knows_at_once(request):
+            return await self._promptly(match, request, read_body(data, route.message))
+        return await self._in_thread(self._read_and_handled, match, request, data)
 
     async def _promptly(self, match: Match, request: Request, message: Message) -> Response:
-        """Changing threads twice takes as long as all the rest of a small request; large ones must not hold up others."""
-        size = request.headers.get("content-length", "")
-        small = size.isdecimal() and int(size) <= SMALL_BYTES
-        if small and self._authenticator.knows_at_once(request):
-            begun = self._begun(match, request, message)
-        else:
-            begun = await self._in_thread(self._begun, match, request, message)
-        await asyncio.wrap_future(begun)
-        return Response(b"{}", media_type=JSON)
+        """Changing threads twice takes as long as all the rest of a small request; large ones must not hold up others.
 
-    def _begun(self, match: Match, request: Request, message: Message) -> Future[None]:
-        begun: Future[None] = match.route.handler(self._authorised(match, request, message))
-        return begun
+        Of several clients at once, those who log share a transaction, and the others are seen to beside each other.
+        """
+        alone, self._last = request.client == self._last, request.client
+        if alone and self._at_hand:
+            with suppress(Busy), without_waiting():
+                return self._handled(match, request, message)
+        if match.route.begins:
+            begun: Future[None] = match.route.handler(self._authorised(match, request, message, at_once=True))
+            await asyncio.wrap_future(begun)
+            return Response(b"{}", media_type=JSON)
+        return await self._in_thread(self._handled, match, request, message)
+
+    def _read_and_handled(self, match: Match, request: Request, data: bytes) -> Response:
+        return self._handled(match, request, read_body(data, match.route.message))
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         """A thread of our own pool: handing over to it costs half of what AnyIO's does."""
@@ -104,11 +117,15 @@ class MlflowDoor:
         answer = match.route.handler(self._authorised(match, request, message))
         if isinstance(answer, Response):
             return answer
+        if answer is None:
+            answer = b"{}"
         return Response(answer if isinstance(answer, bytes) else encoded(answer), media_type=JSON)
 
-    def _authorised(self, match: Match, request: Request, message: Message) -> MlflowCall[Any]:
+    def _authorised(
+        self, match: Match, request: Request, message: Message, *, at_once: bool = False
+    ) -> MlflowCall[Any]:
         actor = self._actor(match.route, request)
-        return MlflowCall(self._platform, actor, message, match.path, request, self._threads)
+        return MlflowCall(self._platform, actor, message, match.path, request, self._threads, at_once)
 
     def _actor(self, route: MlflowRoute, request: Request) -> Actor:
         if not isinstance(route.permission, Permission):
@@ -131,15 +148,6 @@ def _kept(value: Any) -> Any:
     return value
 
 
-async def _message(route: MlflowRoute, request: Request) -> Message:
-    if request.method in {"GET", "HEAD"}:
-        return read_query(request.query_params.multi_items(), route.message)
-    data = await _body(request, route.max_bytes)
-    if data and request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-        raise MlflowError(BAD_REQUEST, f"Bad Request. Content-Type must be one of ['{JSON}'].")
-    return read_body(data, route.message)
-
-
 async def _body(request: Request, most: int) -> bytes:
     announced = request.headers.get("content-length", "0")
     parts, size = [], int(announced) if announced.isdigit() and len(announced) < 19 else 0
@@ -149,10 +157,13 @@ async def _body(request: Request, most: int) -> bytes:
             size += len(part)
             if size > most:
                 break
-            parts.append(part)
+            if part:
+                parts.append(part)
     if size > most:
         raise MlflowError(BAD_REQUEST, f"A request body has at most {most} bytes here.", status=413)
-    return b"".join(parts)
+    if parts and request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise MlflowError(BAD_REQUEST, f"Bad Request. Content-Type must be one of ['{JSON}'].")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _failure(error: MlflowError) -> Response:

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from bailiwick.server.mlflow.errors import INVALID, MlflowError
 
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Filled = Annotated[str, Meta(min_length=1)]
 M = TypeVar("M", bound="Message")
 
 _SEE_DOCS = " See the API docs for more information about request parameters."
@@ -26,7 +27,11 @@ _MISSING = object()
 
 
 class Message(Struct, kw_only=True):
-    """A request. Every field has a default; `required` names those that must be there and not be empty texts."""
+    """A request. `required` names the fields that must be there and not be empty texts.
+
+    A field that is not required has a default. So has one that is, where its absence is to be found here; where a request
+    has thousands of them it has none, is `Filled` if it is a text, and is found absent by the decoder.
+    """
 
     required: ClassVar[tuple[str, ...]] = ()
 
@@ -36,7 +41,7 @@ def read_body(data: bytes, kind: type[M]) -> M:
     if b"\\u0000" in data:
         raise MlflowError(INVALID, "The request body holds a NUL character, which no record can keep.")
     if not data:
-        return _checked(kind())
+        return read_fields({}, kind)
     try:
         return _checked(msgspec.json.decode(data, type=kind, strict=False))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -110,7 +115,7 @@ def _explain(fields: Mapping[str, Any], kind: type[Message], path: str) -> None:
     """Raises for the first field that is wrong."""
     for name, hint in _hints(kind).items():
         value = fields.get(name, _MISSING)
-        if value is _MISSING or value is None:
+        if value is _MISSING or value is None or (value == "" and name in kind.required):
             if name in kind.required:
                 raise _missing(path + name)
             continue
@@ -146,8 +151,18 @@ def _hints(kind: type[Message]) -> dict[str, Any]:
 
 def _nested(kind: type[Message]) -> tuple[str, ...]:
     if kind not in _known_nested:
-        _known_nested[kind] = tuple(name for name, hint in _hints(kind).items() if _message_type(hint))
+        inner = {name: _message_type(hint) for name, hint in _hints(kind).items()}
+        _known_nested[kind] = tuple(name for name, each in inner.items() if each and _left_to_check(each))
     return _known_nested[kind]
+
+
+def _left_to_check(kind: type[Message]) -> bool:
+    """Whether a message that was decoded may still lack something."""
+    return bool(_nested(kind)) or not {*kind.required} <= {*_without_default(kind)}
+
+
+def _without_default(kind: type[Message]) -> list[str]:
+    return [each.name for each in msgspec.structs.fields(kind) if each.required]
 
 
 def _parts(hint: Any) -> tuple[Any, ...]:

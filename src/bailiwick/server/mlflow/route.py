@@ -35,6 +35,7 @@ class MlflowCall(Generic[M]):
     path: Mapping[str, str]
     request: Request
     threads: Executor
+    at_once: bool = False
 
     @property
     def base_url(self) -> str:
@@ -54,9 +55,10 @@ class MlflowRoute:
 
     The handler returns what is sent as JSON: a dict, whose None values are left out at every depth, or, where speed
     counts, a msgspec Struct or the encoded bytes; where the status is not 200, a Response. A `raw` one is async, is given
-    Starlette's request as well, reads the body itself and returns a Response. A `prompt` one waits for nothing: it returns
-    a Future of what is done, which is answered with an empty object, and is called without changing threads where that
-    needs no look at the database first.
+    Starlette's request as well, reads the body itself and returns a Response. A `prompt` one reads or changes a few rows by
+    their key, and is called without changing threads where the database is a file of this machine and nobody is writing.
+    One that `begins` has, for many clients at once, a way that waits for nothing: where `call.at_once` is true it returns
+    a Future of what is done, and an empty object is answered.
     """
 
     method: str
@@ -67,6 +69,7 @@ class MlflowRoute:
     version: str = "2.0"
     raw: bool = False
     prompt: bool = False
+    begins: bool = False
     max_bytes: int = MAX_MESSAGE_BYTES
 
     @property

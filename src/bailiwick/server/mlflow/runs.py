@@ -14,7 +14,7 @@ from bailiwick.core.actor import Permission
 from bailiwick.core.filters import parse_filter, parse_ordering
 from bailiwick.server.mlflow.errors import INVALID, MlflowError
 from bailiwick.server.mlflow.experiments import Tag, tags_of, tracking_of
-from bailiwick.server.mlflow.message import Int64, Message
+from bailiwick.server.mlflow.message import Filled, Int64, Message
 from bailiwick.server.mlflow.route import MlflowCall, MlflowRoute
 from bailiwick.server.mlflow.run_links import links_of
 from bailiwick.server.mlflow.tracking_json import (
@@ -37,6 +37,7 @@ MAX_BATCH_BYTES = 1_000_000
 MAX_BATCH_METRICS = 1_000
 MAX_BATCH_TEXTS = 100
 MAX_BATCH_TOGETHER = 1_000
+Begun = Future[None] | None
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
 
 
@@ -80,9 +81,9 @@ class Point(Message):
     """A metric point; `model_id` and the dataset say what else it was measured on."""
 
     required = ("key", "value", "timestamp")
-    key: str | None = None
-    value: float | None = None
-    timestamp: Int64 | None = None
+    key: Filled
+    value: float
+    timestamp: Int64
     step: Int64 | None = None
     model_id: str | None = None
     dataset_name: str | None = None
@@ -196,7 +197,7 @@ def search(call: MlflowCall[SearchRuns]) -> Runs:
     return Runs(runs_json(page.items, links) or None, page.next or None)
 
 
-def log_metric(call: MlflowCall[LogMetric]) -> Future[None]:
+def log_metric(call: MlflowCall[LogMetric]) -> Begun:
     """One point; sent again, it changes nothing."""
     return _log(call, run_id_of(call.message), [call.message])
 
@@ -217,7 +218,7 @@ def log_param(call: MlflowCall[RunText]) -> dict[str, Any]:
     return {}
 
 
-def set_tag(call: MlflowCall[RunText]) -> Future[None]:
+def set_tag(call: MlflowCall[RunText]) -> Begun:
     """Set or replace one tag; `mlflow.runName` renames the run."""
     return _log(call, run_id_of(call.message), tags={call.message.key or "": call.message.value or ""})
 
@@ -228,7 +229,7 @@ def delete_tag(call: MlflowCall[RunText]) -> dict[str, Any]:
     return {}
 
 
-def log_batch(call: MlflowCall[LogBatch]) -> Future[None]:
+def log_batch(call: MlflowCall[LogBatch]) -> Begun:
     """Points, params and tags in one transaction; sent again, it changes nothing."""
     asked, run_id = call.message, run_id_of(call.message)
     if not _RUN_ID.fullmatch(run_id):
@@ -253,10 +254,13 @@ def _log(
     *,
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
-) -> Future[None]:
+) -> Begun:
     tracking, points = call.platform.tracking, [_point(metric) for metric in metrics]
     texts = {"params": params or {}, "tags": tags or {}}
     measured = [_of_model(run_id, metric) for metric in metrics if metric.model_id]
+    if not call.at_once:
+        tracking.log(call.actor, run_id, metrics=points, **texts, truncate=True, of_models=measured)
+        return None
     if measured:
         return call.threads.submit(
             tracking.log, call.actor, run_id, metrics=points, **texts, truncate=True, of_models=measured
@@ -265,9 +269,6 @@ def _log(
 
 
 def _point(asked: Point) -> MetricPoint:
-    assert asked.key is not None
-    assert asked.value is not None
-    assert asked.timestamp is not None
     return MetricPoint(asked.key, asked.value, asked.timestamp, asked.step or 0)
 
 
@@ -299,15 +300,15 @@ _WRITE, _READ = Permission.TRACKING_WRITE, Permission.READ
 _AT = "/mlflow/runs"
 
 ROUTES = (
-    MlflowRoute("POST", f"{_AT}/create", CreateRun, _WRITE, create),
-    MlflowRoute("POST", f"{_AT}/update", UpdateRun, _WRITE, update),
+    MlflowRoute("POST", f"{_AT}/create", CreateRun, _WRITE, create, prompt=True),
+    MlflowRoute("POST", f"{_AT}/update", UpdateRun, _WRITE, update, prompt=True),
     MlflowRoute("POST", f"{_AT}/delete", RunMessage, _WRITE, delete),
     MlflowRoute("POST", f"{_AT}/restore", RunMessage, _WRITE, restore),
-    MlflowRoute("GET", f"{_AT}/get", RunMessage, _READ, get),
+    MlflowRoute("GET", f"{_AT}/get", RunMessage, _READ, get, prompt=True),
     MlflowRoute("POST", f"{_AT}/search", SearchRuns, _READ, search),
-    MlflowRoute("POST", f"{_AT}/log-metric", LogMetric, _WRITE, log_metric, prompt=True),
-    MlflowRoute("POST", f"{_AT}/log-parameter", RunText, _WRITE, log_param),
-    MlflowRoute("POST", f"{_AT}/set-tag", RunText, _WRITE, set_tag, prompt=True),
+    MlflowRoute("POST", f"{_AT}/log-metric", LogMetric, _WRITE, log_metric, prompt=True, begins=True),
+    MlflowRoute("POST", f"{_AT}/log-parameter", RunText, _WRITE, log_param, prompt=True),
+    MlflowRoute("POST", f"{_AT}/set-tag", RunText, _WRITE, set_tag, prompt=True, begins=True),
     MlflowRoute("POST", f"{_AT}/delete-tag", RunText, _WRITE, delete_tag),
-    MlflowRoute("POST", f"{_AT}/log-batch", LogBatch, _WRITE, log_batch, prompt=True),
+    MlflowRoute("POST", f"{_AT}/log-batch", LogBatch, _WRITE, log_batch, prompt=True, begins=True),
 )

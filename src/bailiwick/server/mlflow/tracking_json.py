@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from msgspec import Struct
@@ -17,14 +18,14 @@ VIEWS = {1: View.ACTIVE_ONLY, 2: View.DELETED_ONLY, 3: View.ALL}
 STATUSES = dict(enumerate(RunStatus, start=1))
 
 
-class KeyValue(Struct):
+class KeyValue(Struct, gc=False):
     """A param or a tag."""
 
     key: str
     value: str
 
 
-class Metric(Struct, omit_defaults=True):
+class Metric(Struct, omit_defaults=True, gc=False):
     """A point; `run_id` only where points of several runs are given together."""
 
     key: str
@@ -34,7 +35,7 @@ class Metric(Struct, omit_defaults=True):
     run_id: str | None = None
 
 
-class Info(Struct, omit_defaults=True):
+class Info(Struct, omit_defaults=True, gc=False):
     """What is known of a run beside what it logged; clients before 2.0 read `run_uuid`."""
 
     run_uuid: str
@@ -108,7 +109,10 @@ def _data(run: Run) -> Data:
 
 def points_json(points: Sequence[MetricPoint]) -> list[Metric]:
     """Points of one run."""
-    return [Metric(point.key, number(point.value), point.time, point.step) for point in points]
+    return [
+        Metric(point.key, point.value if isfinite(point.value) else number(point.value), point.time, point.step)
+        for point in points  # of which a page has tens of thousands
+    ]
 
 
 def run_point_json(run_id: str, point: MetricPoint) -> Metric:
