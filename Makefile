@@ -31,6 +31,7 @@ check: env  ## what CI runs: format, lint, types, layers, generated pages, tests
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/settings_page.py --check
 	$(BIN)/python tools/api_page.py --check
+	$(BIN)/python tools/tfdv_page.py --check
 	@$(MAKE) --no-print-directory test
 
 bench: env  ## run every benchmark
@@ -43,6 +44,7 @@ format: env  ## format, and fix what can be fixed without thinking
 docs: env  ## write the pages that are generated from code
 	$(BIN)/python tools/settings_page.py
 	$(BIN)/python tools/api_page.py
+	$(BIN)/python tools/tfdv_page.py
 
 lock: env  ## resolve requirements/*.lock anew
 	$(BIN)/python tools/lock.py

@@ -195,15 +195,45 @@ def test_rows_become_a_snapshot_once(command: Command, tmp_path: Path) -> None:
 def test_data_is_held_against_its_schema(command: Command, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
     (tmp_path / "odd.csv").write_text(ROWS.replace(",x,", ",y,"))
-    said = _said(command("data", "schema", "rows.csv", "--output", "rows.pbtxt"))
+    said = _said(command("data", "schema", "infer", "rows.csv", "--output", "rows.pbtxt"))
     assert said == "Wrote rows.pbtxt: review it, then keep it in git.\n"
-    assert (tmp_path / "rows.pbtxt").read_text() == _said(command("data", "schema", "rows.csv"))
+    assert (tmp_path / "rows.pbtxt").read_text() == _said(command("data", "schema", "infer", "rows.csv"))
     fits = command("data", "validate", "rows.csv", "--schema", "rows.pbtxt")
     assert (fits.code, fits.out) == (0, "No anomalies: the data fits the schema.\n")
     odd = command("data", "validate", "odd.csv", "--schema", "rows.pbtxt")
     assert odd.code == 1
     assert {"x", "y"} <= set(odd.out.split())
     assert command("data", "validate", "odd.csv", "--schema", "rows.pbtxt", "--json").code == 1
+
+
+def test_a_schema_is_updated_compared_and_marked(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("carrier\nUA\nB6\n")
+    (tmp_path / "odd.csv").write_text("carrier\nUA\nDL\n")
+    _said(command("data", "schema", "infer", "rows.csv", "--output", "rows.pbtxt"))
+    assert "fits the schema" in _said(command("data", "schema", "update", "rows.csv", "--schema", "rows.pbtxt"))
+    words = ("data", "schema", "update", "odd.csv", "--schema", "rows.pbtxt", "--output", "new.pbtxt", "--json")
+    changes = command(*words).json
+    assert [(change["field"], change["before"], change["after"]) for change in changes] == [("value", "", "DL")]
+    assert command("data", "validate", "odd.csv", "--schema", "new.pbtxt").code == 0
+    assert command("data", "schema", "diff", "rows.pbtxt", "rows.pbtxt").code == 0
+    differ = command("data", "schema", "diff", "rows.pbtxt", "new.pbtxt", "--json")
+    assert (differ.code, differ.json) == (1, changes)
+    _said(command("data", "stats", "odd.csv", "--output", "odd.tfrecord"))
+    more = ("--by", "carrier", "--label", "carrier", "--correlations", "--meanings", "--output", "all.pbtxt")
+    _said(command("data", "stats", "odd.csv", *more))
+    assert (tmp_path / "all.pbtxt").read_text().count("datasets {") == 3
+    again = command("data", "schema", "update", "odd.tfrecord", "--schema", "rows.pbtxt", "--json")
+    assert again.json == changes
+    failed = command("data", "validate", "odd.csv", "--schema", "new.pbtxt", "--check", "carrier <> 'DL'", "--json")
+    assert (failed.code, [anomaly["kind"] for anomaly in failed.json]) == (1, ["CUSTOM_VALIDATION"])
+    listed = command("data", "offending", "odd.csv", "--schema", "rows.pbtxt", "--json")
+    assert (listed.code, listed.json[0]["rows"]) == (1, [{"row": 2, "carrier": "DL"}])
+    assert command("data", "offending", "odd.csv", "--check", "carrier <> 'XX'").code == 0
+    column = changes[0]["where"].removeprefix("domain ")
+    _said(command("data", "schema", "personal", "new.pbtxt", column, "--kind", "name"))
+    assert command("data", "schema", "personal", "new.pbtxt", "--json").json == {column: ["name"]}
+    wrong = command("data", "schema", "personal", "new.pbtxt", "nobody")
+    assert (wrong.code, "Column of the schema 'nobody' is not known" in wrong.err) == (2, True)
 
 
 def test_a_run_is_cancelled(command: Command, populated: Populated) -> None:

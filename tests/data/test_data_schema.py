@@ -15,6 +15,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.schema import infer_schema, parse_schema, read_schema, schema_text, write_schema
 from bailiwick.data.statistics import compute_statistics
+from bailiwick.data.statistics.view import DatasetView
 from bailiwick.data.validation import validate
 
 
@@ -24,7 +25,12 @@ def _infer(**columns: Any) -> Any:
 
 def _kinds(schema: str | Any, environment: str = "", **columns: Any) -> list[tuple[str, str]]:
     parsed = parse_schema(schema) if isinstance(schema, str) else schema
-    anomalies = validate(compute_statistics(pa.table(columns)), parsed, environment)
+    statistics = compute_statistics(pa.table(columns))
+    types = {path[0]: view.schema_type for path, view in DatasetView(statistics.datasets[0]).features.items()}
+    for feature in parsed.feature:
+        if not feature.HasField("type"):
+            feature.type = types.get(feature.name, schema_pb2.BYTES)
+    anomalies = validate(statistics, parsed, environment)
     assert all(anomaly.severity == "ERROR" for anomaly in anomalies)
     assert all(anomaly.kind in anomalies_pb2.AnomalyInfo.Type.keys() for anomaly in anomalies)  # noqa: SIM118
     return [(anomaly.feature, anomaly.kind) for anomaly in anomalies]
@@ -159,12 +165,12 @@ def test_new_and_missing_columns_and_empty_data_are_anomalies() -> None:
 
 
 def test_a_share_of_values_outside_the_domain_is_allowed_by_min_domain_mass() -> None:
-    schema = 'feature {{ name: "c" string_domain {{ value: "a" }} distribution_constraints {{ min_domain_mass: {} }} }}'
+    schema = 'feature {{ name: "c" type: BYTES string_domain {{ value: "a" }} distribution_constraints {{ min_domain_mass: {} }} }}'
     values = ["a"] * 9 + ["b"]
     assert _kinds(schema.format(0.8), c=values) == []
     assert _kinds(schema.format(0.95), c=values) == [("c", "ENUM_TYPE_UNEXPECTED_STRING_VALUES")]
     anomaly = validate(compute_statistics(pa.table({"c": values})), parse_schema(schema.format(1.0)))[0]
-    assert anomaly.long == "Examples contain values missing from the schema: b (~10%)."
+    assert anomaly.long == "Values that are not in the schema: b (~10%)."
 
 
 def test_environments_and_lifecycle_decide_what_is_expected() -> None:

@@ -1,0 +1,167 @@
+"""Checks in SQL, slices in SQL, and the rows that are to blame: DuckDB over the rows, which are table `data`.
+
+Expressions read the rows, no files, no network and no variables of this program; they can set nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bailiwick.core.deferred import deferred
+from bailiwick.core.errors import InvalidInput
+from bailiwick.data.schema.tree import is_deprecated
+from bailiwick.data.validation.anomalies import Anomaly
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+else:
+    duckdb, pa = deferred("duckdb"), deferred("pyarrow")
+
+MAX_ROWS = 100
+_ROW = "__row"
+
+
+@dataclass(frozen=True, slots=True)
+class SqlCheck:
+    """`expression` must be true, or null, of each row; `severity` is ERROR or WARNING."""
+
+    name: str
+    expression: str
+    severity: str = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class OffendingRows:
+    """Rows of which a check is false: how many, and the first of them with their place from 0."""
+
+    check: SqlCheck
+    count: int
+    rows: pa.Table
+    places: list[int]
+
+
+def offending_rows(table: pa.Table, checks: Iterable[SqlCheck], *, limit: int = MAX_ROWS) -> list[OffendingRows]:
+    """For each check that is not true of every row, how many rows it is false of and the first `limit` of them.
+
+    Raises InvalidInput naming the check and the expression when it is not SQL that says true or false of a row.
+    """
+    found = []
+    with _rows_in_duckdb(table) as connection:
+        for check in checks:
+            condition = f"({_checked(check.expression, check.name)}\n) IS FALSE"
+            sql = f"SELECT count(*) FROM data WHERE {condition}"
+            count = _run(connection, sql, check.expression, f"Check {check.name!r}").fetchall()[0][0]
+            if count:
+                sql = f"SELECT {_ROW} FROM data WHERE {condition} ORDER BY {_ROW} LIMIT {int(limit)}"
+                places = [row[0] for row in _run(connection, sql, check.expression, check.name).fetchall()]
+                found.append(OffendingRows(check, count, table.take(places), places))
+    return found
+
+
+def check_sql(table: pa.Table, checks: Iterable[SqlCheck]) -> list[Anomaly]:
+    """A CUSTOM_VALIDATION anomaly for each check that is false of some rows."""
+    return [
+        Anomaly(
+            "",
+            "CUSTOM_VALIDATION",
+            found.check.severity,
+            f"Check {found.check.name} failed",
+            f"{found.count} of {table.num_rows} rows are not {found.check.expression}; "
+            f"the first is row {found.places[0] + 1}.",
+        )
+        for found in offending_rows(table, checks, limit=1)
+    ]
+
+
+def sql_slices(table: pa.Table, slices: Mapping[str, str]) -> dict[str, pa.Table]:
+    """The rows of each slice, which is a name and an expression that is true of its rows."""
+    cut = {}
+    with _rows_in_duckdb(table) as connection:
+        for name, expression in slices.items():
+            sql = f"SELECT {_ROW} FROM data WHERE ({_checked(expression, name)}\n) ORDER BY {_ROW}"
+            places = [row[0] for row in _run(connection, sql, expression, f"Slice {name!r}").fetchall()]
+            cut[name] = table.take(places)
+    return cut
+
+
+def schema_checks(schema: Any) -> list[SqlCheck]:
+    """What the schema says of single rows, as SQL, to list the rows that break it: presence, domains and ranges.
+
+    Only of features at the top; limits of shares (`min_domain_mass`, a `min_fraction` below 1) are of no single row.
+    """
+    domains = {domain.name: list(domain.value) for domain in schema.string_domain}
+    checks = []
+    for feature in schema.feature:
+        if is_deprecated(feature):
+            continue
+        column = '"' + feature.name.replace('"', '""') + '"'
+        for kind, expression in _expressions(feature, column, domains):
+            checks.append(SqlCheck(f"{feature.name}: {kind}", expression))
+    return checks
+
+
+def _expressions(feature: Any, column: str, domains: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
+    if feature.presence.min_fraction == 1:
+        yield "FEATURE_TYPE_LOW_FRACTION_PRESENT", f"{column} IS NOT NULL"
+    kind = feature.WhichOneof("domain_info")
+    words = domains.get(feature.domain, []) if kind == "domain" else list(feature.string_domain.value)
+    whole = not feature.distribution_constraints.HasField("min_domain_mass")
+    if kind in {"domain", "string_domain"} and words and whole:
+        listed = ", ".join("'" + word.replace("'", "''") + "'" for word in words)
+        yield "ENUM_TYPE_UNEXPECTED_STRING_VALUES", f"{column} IN ({listed})"
+    elif kind in {"int_domain", "float_domain"}:
+        domain, name = getattr(feature, kind), kind.removesuffix("_domain").upper()
+        type_of = "BIGINT" if name == "INT" else "DOUBLE"
+        if domain.HasField("min"):
+            yield f"{name}_TYPE_SMALL_{name}", f"TRY_CAST({column} AS {type_of}) >= {domain.min!r}"
+        if domain.HasField("max"):
+            yield f"{name}_TYPE_BIG_{name}", f"TRY_CAST({column} AS {type_of}) <= {domain.max!r}"
+
+
+@contextmanager
+def _rows_in_duckdb(table: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    if _ROW in map(str.lower, table.column_names):
+        raise InvalidInput(f"Column {_ROW!r} is a name kept for row numbers; rename the column.")
+    with duckdb.connect(
+        config={
+            "threads": 2,
+            "enable_external_access": False,
+            "python_enable_replacements": False,
+            "lock_configuration": True,
+        }
+    ) as connection:
+        connection.register("data", table.append_column(_ROW, pa.array(range(table.num_rows), pa.int64())))
+        yield connection
+
+
+def _checked(expression: str, name: str) -> str:
+    """The expression, if it is one: DuckDB parses it alone, so that it cannot close the bracket that it is put into."""
+    with duckdb.connect() as parser:
+        try:
+            statements = parser.extract_statements(f"SELECT {expression}\n")
+            alone = parser.extract_statements(f"SELECT ({expression}\n)")
+        except duckdb.Error as error:
+            raise _wrong(name, expression, error) from error
+    if len(statements) != 1 or len(alone) != 1:
+        raise InvalidInput(f"{name!r}: {expression!r} is more than one statement; it should be one expression.")
+    return expression
+
+
+def _run(connection: duckdb.DuckDBPyConnection, sql: str, expression: str, what: str) -> duckdb.DuckDBPyConnection:
+    try:
+        return connection.execute(sql)
+    except duckdb.Error as error:
+        raise _wrong(what, expression, error) from error
+
+
+def _wrong(what: str, expression: str, error: Exception) -> InvalidInput:
+    first = re.split(r"\n\s*\n|\nLINE ", str(error))[0].strip()
+    return InvalidInput(
+        f"{what}: {expression!r} is not SQL that is true or false of a row: {first}",
+        hint="It should be an expression over the columns, e.g. `arrival >= departure`.",
+    )
