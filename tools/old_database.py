@@ -121,6 +121,8 @@ def _people_and_project(platform: Platform) -> None:
 def _version(platform: Platform, clock: FakeClock, name: str) -> ModelVersion:
     rows = pa.table({"time": [FIRST_DAY + len(name), FIRST_DAY], "hour": [1.0, 2.0], "late": [True, False]})
     snapshot = platform.data.ingest(ADA, "flights", rows, source=f"{name}.parquet", time_column="time")
+    platform.data.name_snapshot(ADA, snapshot.id, name)
+    platform.data.tag_snapshot(ADA, snapshot.id, "why", name)
     tracking = platform.tracking
     run = tracking.start_run(ADA, "flights", name=name, tags={"why": name}, inputs=[RunInput(snapshot.id)], key=name)
     tracking.log(

@@ -45,6 +45,9 @@ BODIES = {
     "create_webhook": {"name": "chat", "url": "https://chat.example.com/in", "events": ["alias.*"]},
     "replay_webhook": {"position": 0},
     "create_workspace": {"name": "team-a"},
+    "name_snapshot": {"snapshot": "missing"},
+    "tag_snapshot": {"value": "core"},
+    "delete_snapshot": {"reason": "mistake"},
 }
 QUERIES = {
     "lineage": {"record": "source/anywhere"},
@@ -52,6 +55,8 @@ QUERIES = {
     "metric_sample": {"key": "auc"},
     "metric_curves": {"keys": "auc,loss"},
     "compared_versions": {"left": "1", "right": "2"},
+    "snapshot_as_of": {"time": "4102444800000"},
+    "compare_snapshots": {"other": "missing"},
     "run_file": {"path": "report.html"},
     "logged_model_file": {"path": "MLmodel"},
     "untag_experiment": {"key": "k"},
@@ -175,6 +180,7 @@ def test_every_read_answers_on_a_platform_with_a_history(story: Story, populated
         "endpoint": "late", "rollout": ids["rollout"], "digest": version.package,
         "entry": story.platform.journal.entries("default", limit=1)[0].id, "experiment": ids["experiment"],
         "logged_model": ids["logged_model"], "webhook": ids["webhook"], "delivery": ids["delivery"], "name": "elsewhere",
+        "dataset": "flights",
     }  # fmt: skip
     for route in ROUTES:
         if route.method == "GET":
@@ -183,6 +189,7 @@ def test_every_read_answers_on_a_platform_with_a_history(story: Story, populated
             path = route.path.format(**values, run=run)
             known = {"key": "valid_log_loss"}
             queries = QUERIES | {"metric_history": known, "metric_sample": known}
+            queries["compare_snapshots"] = {"other": ids["snapshot"]}
             queries["lineage"] = {"record": "version/flights/1"}
             answer = populated.get(path, params=queries.get(route.name))
             assert answer.status_code == 200, (path, answer.text[:300])

@@ -24,6 +24,7 @@ else:
     pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
 
 FORMAT = "bailiwick.table.1"
+_WORTH_THREADS = 1 << 20
 
 
 def table_digest(table: pa.Table) -> str:
@@ -32,10 +33,43 @@ def table_digest(table: pa.Table) -> str:
     Chunking, row groups, dictionary encoding and offsets do not change it; any edit of a value, name, type or order does.
     """
     settled = storable(table)
-    with ThreadPoolExecutor(max_workers=4) as pool:  # hashing releases the interpreter lock
-        hashes = list(pool.map(_hash_column, settled.columns))
-    columns = [[f.name, type_name(f.type), h] for f, h in zip(settled.schema, hashes, strict=True)]
-    return digest_of({"format": FORMAT, "rows": settled.num_rows, "columns": columns})
+    running = RunningDigest(settled.schema)
+    running.update(settled)
+    return running.hexdigest()
+
+
+class RunningDigest:
+    """The same digest, of rows that come in pieces of one storable schema; its size does not grow with them."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.rows = 0
+        self._schema = schema
+        self._streams = [_Stream(field.type) for field in schema]
+
+    def update(self, rows: pa.Table) -> None:
+        """Feed the next rows, which `storable` has settled."""
+        pairs = list(zip(self._streams, rows.columns, strict=True))
+        if rows.nbytes < _WORTH_THREADS:
+            for pair in pairs:
+                _feed(pair)
+        else:
+            with ThreadPoolExecutor(max_workers=4) as pool:  # hashing releases the interpreter lock
+                list(pool.map(_feed, pairs))
+        self.rows += rows.num_rows
+
+    def hexdigest(self) -> str:
+        """The digest of all rows so far."""
+        columns = [
+            [field.name, type_name(field.type), digest_of(list(stream.digests()))]
+            for field, stream in zip(self._schema, self._streams, strict=True)
+        ]
+        return digest_of({"format": FORMAT, "rows": self.rows, "columns": columns})
+
+
+def _feed(pair: tuple[_Stream, pa.ChunkedArray]) -> None:
+    stream, column = pair
+    for chunk in column.chunks:
+        stream.feed(chunk)
 
 
 class _Stream:
@@ -77,13 +111,6 @@ class _Stream:
         yield f"{self.rows}:{self.nulls.hexdigest()}:{self.lengths.hexdigest()}:{self.values.hexdigest()}"
         for child in self.children:
             yield from child.digests()
-
-
-def _hash_column(column: pa.ChunkedArray) -> str:
-    stream = _Stream(column.type)
-    for chunk in column.chunks:
-        stream.feed(chunk)
-    return digest_of(list(stream.digests()))
 
 
 def _child_types(arrow_type: pa.DataType) -> list[pa.DataType]:

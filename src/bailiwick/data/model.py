@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of a snapshot's rows: a Delta table at a version, or files that stay where they are.
+
+    `origin` is, for files, the blob that says which files, with which digests, read how; "" for a table.
+    """
+
+    rows: int
+    table: str = ""
+    version: int = 0
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Rows of `dataset` under one content digest; equal rows ingested twice are one snapshot.
 
-    `columns` are (name, Arrow type) in order; `table` and `table_version` say which Delta table holds the rows;
+    `columns` are (name, Arrow type) in order; `table` and `table_version` say which Delta table holds the rows (of a
+    snapshot in several parts: the newest of them; "" where the rows stay in their files);
     `time_from` and `time_to` are the first and last event time in UTC milliseconds, both included, or None without a
-    time column; `statistics` and `schema` are blob digests (`schema` is "" where none was given).
+    time column; `statistics` and `schema` are blob digests (`schema` is "" where none was given). `statistics_rows` are
+    the rows that statistics were computed of: fewer than `rows` where those are a uniform sample. `parts` are all parts in
+    order of their rows, `origin` the blob that tells what was read ("" where it was a table in memory), `deleted` when it
+    was deleted, in UTC milliseconds.
     """
 
     id: str
@@ -28,3 +46,36 @@ class Snapshot:
     created: int
     statistics: str
     schema: str
+    statistics_rows: int = 0
+    parts: tuple[Part, ...] = ()
+    origin: str = ""
+    deleted: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What people call a snapshot: `names` are unique in the dataset and can be moved; `tags` are free."""
+
+    names: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDifference:
+    """One column in two snapshots: its types ("" where it is not there) and its statistics side by side."""
+
+    column: str
+    change: Literal["same", "added", "removed", "retyped"]
+    types: tuple[str, str]
+    statistics: dict[str, tuple[float | None, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotComparison:
+    """Two snapshots side by side. `equal` means equal digests: the same columns, rows and order."""
+
+    one: Snapshot
+    other: Snapshot
+    equal: bool
+    rows_added: int
+    columns: tuple[ColumnDifference, ...]

@@ -1,156 +1,282 @@
-"""Reading files into Arrow: CSV, Parquet and JSON lines, by name or glob. Every failure names the file, and the row where it is known."""
+"""Sources as streams of Arrow record batches of one schema: files, object stores, Delta tables, databases, dataframes.
+
+Nothing is held but the batch at hand, so a source may be larger than memory. Every failure names the file, and the row and
+column where they are known.
+"""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
-import pyarrow.json as arrow_json
-from pyarrow import parquet
 
-from bailiwick.core.errors import InvalidInput
+from bailiwick.core.errors import Conflict, InvalidInput
+from bailiwick.data.reading.columnar import ArrowReader, DeltaReader, ParquetReader
+from bailiwick.data.reading.databases import database_reader, is_database, without_password
+from bailiwick.data.reading.delimited import DelimitedReader
+from bailiwick.data.reading.json_lines import JsonLinesReader
+from bailiwick.data.reading.model import NULLS, FileMark, Reader, SourceOptions, one_of_each
+from bailiwick.data.reading.places import Place, is_remote, places
 
-NULLS = ["", "NA", "N/A", "NULL", "null", "NaN", "nan"]
-"""What an unquoted CSV cell says when it says nothing; the same in quotes is text."""
+__all__ = [
+    "NULLS",
+    "FileMark",
+    "Source",
+    "SourceOptions",
+    "frame_source",
+    "open_files",
+    "open_source",
+    "read_source",
+    "without_password",
+]
 
-_LARGEST_BLOCK = 1 << 30  # types are settled by the first block, so a file up to 1 GiB is one block
+_ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+_PACKED = (".gz", ".zst", ".zstd")
+
+
+class Source:
+    """A schema, and the batches of it as often as one asks; each pass reads anew, except over a dataframe's stream."""
+
+    def __init__(
+        self,
+        name: str,
+        readers: Sequence[Reader],
+        schema: pa.Schema,
+        watched: Sequence[tuple[Place, str]] = (),
+        options: SourceOptions | None = None,
+    ) -> None:
+        self.name = name
+        self.options = options or SourceOptions()
+        self.schema = schema
+        self._readers = readers
+        self._watched = watched
+
+    @property
+    def files(self) -> list[Place]:
+        """The files it consists of; none for a database, a Delta table or a dataframe."""
+        return [place for place, _ in self._watched]
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Raises InvalidInput for what cannot be read, Conflict for a file that has changed since it was opened."""
+        for reader in self._readers:
+            for batch in reader.batches(self.schema, self.schema.names):
+                yield _as(batch, self.schema, reader.name)
+        self.verify_unchanged()
+
+    def verify_unchanged(self) -> None:
+        """Raises Conflict naming a file that is no longer what it was when the source was opened."""
+        for place, state in self._watched:
+            if _state(place) != state:
+                raise Conflict(f"{place.name} changed while it was read.", hint="Read again once nobody writes to it.")
+
+    def marks(self) -> list[FileMark]:
+        """Each file with its digest, which reads local files once more. Raises Conflict for one that changed."""
+        found = [place.mark() for place in self.files]
+        self.verify_unchanged()
+        return found
+
+    def table(self) -> pa.Table:
+        """All rows in memory."""
+        return pa.Table.from_batches(list(self), self.schema)
+
+
+def open_source(
+    source: str,
+    base: Path,
+    *,
+    needed: Iterable[str] = (),
+    columns: Sequence[str] | None = None,
+    options: SourceOptions | None = None,
+    known: Callable[[Place], bool] | None = None,
+) -> Source:
+    """The source that `source` names: a path or glob relative to `base`, a URL, or a database and its query.
+
+    `columns` are all that is read, in that order (Parquet, Arrow, Delta and databases skip the others); those and `needed`
+    must be there. Files of one source must have the same columns; their types are widened where nothing is lost. Files for
+    which `known` is true are left out; a source of no others has no rows. Raises InvalidInput, Unavailable.
+    """
+    options = options or SourceOptions()
+    named = without_password(source)
+    readers: list[Reader]
+    watched: list[tuple[Place, str]] = []
+    if is_database(source):
+        readers = [database_reader(source, options.query, base)]
+    elif _is_delta(source, base, options):
+        at = source if "://" in source else str(base / source)
+        readers = [DeltaReader(at, options.version)]
+    else:
+        found = places(source, base)
+        fresh = [place for place in found if known is None or not known(place)]
+        watched = [(place, _state(place)) for place in (fresh or found)]
+        readers = [_reader(place, options) for place, _ in watched]
+    schemas = [_checked(reader) for reader in readers]
+    unified = _unified(readers, schemas)
+    wanted = [*needed, *(columns or ()), *options.types]
+    _require(unified, wanted, readers[0].name, "which is needed")
+    if columns is not None:
+        unified = pa.schema([unified.field(name) for name in dict.fromkeys(columns)])
+    if watched and not (known is None or fresh):
+        return Source(named, [], unified)
+    return Source(named, readers, unified, watched, options)
 
 
 def read_source(source: str, base: Path, *, columns: Iterable[str] = ()) -> pa.Table:
-    """All rows of the files that `source` (a path or glob, relative to `base`) matches, in order of file name.
+    """All rows of `source` in memory; `columns` must be there. See `open_source`."""
+    return open_source(source, base, needed=columns).table()
 
-    `columns` must be present. Files of one source must have the same columns; whole numbers and fractions mix.
-    Raises InvalidInput naming the file, and the row or column where it is known.
+
+def open_files(names: Sequence[str], *, columns: Sequence[str], options: SourceOptions | None = None) -> Source:
+    """Exactly these files, each by its whole name, as `Source.files` gives them. Raises as `open_source` does."""
+    options = options or SourceOptions()
+    watched = [(place, _state(place)) for name in names for place in places(glob.escape(name), Path("/"))]
+    readers = [_reader(place, options) for place, _ in watched]
+    unified = _unified(readers, [_checked(reader) for reader in readers])
+    _require(unified, columns, readers[0].name, "which is needed")
+    return Source(", ".join(names), readers, pa.schema([unified.field(name) for name in columns]), watched, options)
+
+
+def frame_source(frame: Any, *, name: str = "dataframe", columns: Sequence[str] | None = None) -> Source:
+    """Any dataframe that speaks Arrow's stream interface: pandas, polars, DuckDB, PyArrow and what narwhals wraps.
+
+    A frame that is itself a stream, such as a record batch reader, can be read once. Raises InvalidInput for another object.
     """
-    tables = [(path, _read_file(path)) for path in _matches(source, base)]
-    first_path, first = tables[0]
-    for path, table in tables:
-        _require(table, first.column_names, path, f"which {first_path.name} has")
-    _require(first, columns, first_path, "which is needed")
-    aligned: list[pa.Table] = []
-    for path, table in tables:
-        try:
-            unified = pa.unify_schemas([first.schema, table.schema], promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise InvalidInput(_type_clash(first_path, first, path, table) or f"{path}: {error}.") from error
-        if len(unified) > first.num_columns:
-            extra = sorted(set(table.column_names) - set(first.column_names))
-            raise InvalidInput(f"{path} has columns that {first_path.name} lacks: {', '.join(extra)}.")
-        aligned.append(table)
-    return pa.concat_tables(aligned, promote_options="permissive")
-
-
-def _matches(source: str, base: Path) -> list[Path]:
-    if "://" in source:
+    native = frame.to_native() if hasattr(frame, "to_native") else frame
+    native = native.collect() if not hasattr(native, "__arrow_c_stream__") and hasattr(native, "collect") else native
+    if not hasattr(native, "__arrow_c_stream__"):
         raise InvalidInput(
-            f"Source {source!r} is a URL; sources are paths or globs of {', '.join(sorted(_READERS))} files."
+            f"{type(frame).__module__}.{type(frame).__name__} is not a dataframe that speaks Arrow.",
+            hint="Give one with __arrow_c_stream__: pandas, polars, PyArrow, DuckDB.",
         )
-    named = base / source
-    matches = glob.glob(str(named), recursive=True)  # noqa: PTH207 - Path.glob refuses absolute patterns
-    found = [named] if named.is_file() else sorted(path for path in map(Path, matches) if path.is_file())
-    if found:
-        return found
-    if named.is_dir():
-        raise InvalidInput(
-            f"Source {source!r} is a folder.", hint=f"Name its files, e.g. {source.rstrip('/')}/*.parquet"
-        )
-    if glob.has_magic(source):
-        raise InvalidInput(f"No file matches {named}.", hint="Check the pattern and the folder it is relative to.")
-    neighbours = [path.name for path in named.parent.iterdir()] if named.parent.is_dir() else []
-    near = get_close_matches(named.name, neighbours, n=1)
-    raise InvalidInput(f"File {named} does not exist.", hint=f"Did you mean {near[0]!r}?" if near else "")
+    reader = _FrameReader(native, name)
+    schema = _checked(reader)
+    _require(schema, columns or (), name, "which is needed")
+    return Source(name, [reader], schema if columns is None else pa.schema([schema.field(each) for each in columns]))
 
 
-def _read_file(path: Path) -> pa.Table:
-    suffix = next((ending for ending in _READERS if path.name.lower().endswith(ending)), "")
-    if not suffix:
-        raise InvalidInput.choice(f"{path}: file type", path.suffix, _READERS)
+class _FrameReader:
+    def __init__(self, frame: Any, name: str) -> None:
+        self.name = name
+        self._frame = frame
+        self._stream = pa.RecordBatchReader.from_stream(frame)
+        self._fresh = True
+
+    def schema(self) -> pa.Schema:
+        return self._stream.schema.remove_metadata()
+
+    def batches(self, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        del schema
+        stream = self._stream if self._fresh else pa.RecordBatchReader.from_stream(self._frame)
+        self._fresh = False
+        for batch in stream:
+            yield batch.select(list(columns))
+
+
+def _is_delta(source: str, base: Path, options: SourceOptions) -> bool:
+    if options.format:
+        return options.format == "delta"
+    if source.startswith("http"):
+        return False
+    if is_remote(source):  # what has no known ending and no pattern may be a table's folder
+        return options.version is not None or ("*" not in source and not _format(source.rpartition("/")[2]))
+    return "://" not in source and (base / source / "_delta_log").is_dir()
+
+
+def _format(name: str) -> str:
+    lower = name.lower()
+    for ending in _PACKED:
+        lower = lower.removesuffix(ending)
+    return next((kind for ending, kind in _ENDINGS.items() if lower.endswith(ending)), "")
+
+
+def _reader(place: Place, options: SourceOptions) -> Reader:
+    kind = options.format or _format(place.short)
+    if kind == "csv":
+        return DelimitedReader(place, options)
+    if kind == "jsonl":
+        return JsonLinesReader(place, options)
+    if kind == "parquet":
+        return ParquetReader(place)
+    if kind == "arrow":
+        return ArrowReader(place)
+    raise InvalidInput.choice(f"{place.name}: file type", Path(place.short).suffix, _ENDINGS)
+
+
+def _state(place: Place) -> str:
     try:
-        table = _READERS[suffix](path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InvalidInput(f"{path} cannot be read: {reason.rstrip('.')}.") from error
-    repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
-    if repeated:
-        raise InvalidInput(f"{path} names a column twice: {', '.join(sorted(repeated))}.")
-    return table
+        return place.state()
+    except FileNotFoundError:
+        return "gone"
+    except OSError as error:
+        raise InvalidInput(f"{place.name} cannot be read: {error.strerror or error}.") from error
 
 
-def _read_csv(path: Path) -> pa.Table:
-    ragged: list[arrow_csv.InvalidRow] = []
-
-    def remember(row: arrow_csv.InvalidRow) -> str:
-        ragged.append(row)
-        return "skip"
-
-    table = _parse_csv(path, remember, threads=True)
-    if ragged:  # only a single-threaded read numbers its rows
-        ragged.clear()
-        _parse_csv(path, remember, threads=False)
-        row = ragged[0]
-        more = f" ({len(ragged)} rows are like this.)" if len(ragged) > 1 else ""
-        raise InvalidInput(
-            f"{path}, row {row.number}: expected {row.expected_columns} columns, found {row.actual_columns}.{more}",
-            hint="The header is row 1. Quote cells that hold a comma.",
-        )
-    for field in table.schema:
-        if pa.types.is_binary(field.type):
-            raise InvalidInput(f"{path}, column {field.name!r}: the text is not UTF-8.", hint="Save the file as UTF-8.")
-    return table
+def _checked(reader: Reader) -> pa.Schema:
+    try:
+        schema = reader.schema()
+    except OSError as error:
+        raise InvalidInput(f"{reader.name} cannot be read: {error.strerror or error}.") from error
+    one_of_each(schema.names, reader.name)
+    return schema
 
 
-def _parse_csv(path: Path, invalid_row: Callable[[arrow_csv.InvalidRow], str], *, threads: bool) -> pa.Table:
-    return arrow_csv.read_csv(
-        path,
-        read_options=arrow_csv.ReadOptions(use_threads=threads, block_size=_block_bytes(path)),
-        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=invalid_row),
-        convert_options=arrow_csv.ConvertOptions(
-            null_values=NULLS, strings_can_be_null=True, quoted_strings_can_be_null=False
-        ),
-    )
+def _unified(readers: Sequence[Reader], schemas: Sequence[pa.Schema]) -> pa.Schema:
+    first, first_name = schemas[0], Path(readers[0].name).name
+    unified = first
+    for reader, schema in zip(readers, schemas, strict=True):
+        _require(schema, first.names, reader.name, f"which {first_name} has")
+        try:
+            unified = pa.unify_schemas([unified, schema], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise InvalidInput(
+                _type_clash(unified, first_name, reader.name, schema) or f"{reader.name}: {error}."
+            ) from error
+        if len(unified) > len(first):
+            extra = sorted(set(schema.names) - set(first.names))
+            raise InvalidInput(f"{reader.name} has columns that {first_name} lacks: {', '.join(extra)}.")
+    return unified
 
 
-def _read_json(path: Path) -> pa.Table:
-    return arrow_json.read_json(path, read_options=arrow_json.ReadOptions(block_size=_block_bytes(path)))
+def _require(schema: pa.Schema, columns: Iterable[str], name: str, why: str) -> None:
+    present = set(schema.names)
+    for column in columns:
+        if column not in present:
+            near = get_close_matches(column, schema.names, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(schema.names[:50])}."
+            raise InvalidInput(f"{name} has no column {column!r}, {why}.", hint=hint)
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    with parquet.ParquetFile(path) as file:
-        return file.read()
-
-
-def _block_bytes(path: Path) -> int:
-    compression = 1 if path.suffix.lower() in {".csv", ".jsonl", ".ndjson"} else 16
-    return min(max(path.stat().st_size * compression, 1) + 1, _LARGEST_BLOCK)
-
-
-def _require(table: pa.Table, columns: Iterable[str], path: Path, why: str) -> None:
-    for name in columns:
-        if name not in table.column_names:
-            near = get_close_matches(name, table.column_names, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(table.column_names)}."
-            raise InvalidInput(f"{path} has no column {name!r}, {why}.", hint=hint)
-
-
-def _type_clash(first_path: Path, first: pa.Table, path: Path, table: pa.Table) -> str:
-    for field in table.schema:
-        expected = first.schema.field(field.name).type
+def _type_clash(first: pa.Schema, first_name: str, name: str, schema: pa.Schema) -> str:
+    for field in schema:
+        expected = first.field(field.name).type
         try:
             pa.unify_schemas([pa.schema([(field.name, expected)]), pa.schema([field])], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError):
-            return f"{path}, column {field.name!r}: it is {field.type} here and {expected} in {first_path.name}."
+            return f"{name}, column {field.name!r}: it is {field.type} here and {expected} in {first_name}."
     return ""
 
 
-_READERS: dict[str, Callable[[Path], pa.Table]] = {
-    ".csv": _read_csv,
-    ".csv.gz": _read_csv,
-    ".parquet": _read_parquet,
-    ".jsonl": _read_json,
-    ".ndjson": _read_json,
-    ".jsonl.gz": _read_json,
-}
+def _as(batch: pa.RecordBatch, schema: pa.Schema, name: str) -> pa.RecordBatch:
+    if batch.schema.equals(schema):
+        return batch
+    arrays = []
+    for field in schema:
+        array = batch.column(batch.schema.get_field_index(field.name))
+        try:
+            arrays.append(array if array.type == field.type else array.cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InvalidInput(f"{name}, column {field.name!r}: {error}.") from error
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bailiwick.core.deferred import deferred
-from bailiwick.core.errors import InvalidInput, NotFound, Unavailable
+from bailiwick.core.errors import Corrupted, InvalidInput, NotFound, Unavailable
+from bailiwick.store.table_writer import Folder, TableWriter
 
 if TYPE_CHECKING:
     import deltalake
     import pyarrow as pa
     from deltalake import exceptions
 else:
+    pa = deferred("pyarrow")
     deltalake, exceptions = deferred("deltalake"), deferred("deltalake.exceptions")
 
+BATCH_ROWS = 65_536
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]*(/[a-z0-9][a-z0-9_.\-]*)*")
 
@@ -101,6 +104,31 @@ class DeltaTables:
     def read(self, name: str, *, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows as Arrow. Raises NotFound."""
         return self.open(name, version).to_pyarrow_table(columns=list(columns) if columns else None)
+
+    def batches(
+        self, name: str, *, version: int, columns: Sequence[str], rows: int = BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a version in the order that a `TableWriter` wrote them, in constant memory. Raises NotFound, Corrupted."""
+        try:
+            found = self.open(name, version).to_pyarrow_dataset()
+            for fragment in sorted(found.get_fragments(), key=lambda each: str(each.path)):
+                yield from fragment.to_batches(
+                    schema=found.schema, columns=list(columns), batch_size=rows, use_threads=False, batch_readahead=1
+                )
+        except (pa.ArrowException, OSError) as error:
+            raise Corrupted(f"Table {name} cannot be read: {str(error).partition(chr(10))[0]}.") from error
+
+    def writer(self, name: str, schema: pa.Schema) -> TableWriter:
+        """Begin a table that does not exist yet; nobody sees it before `commit`."""
+        return TableWriter(self.location(name), name, schema)
+
+    def drop(self, name: str) -> None:
+        """Remove a table with all of its files; one that is not there is no error."""
+        Folder(self.location(name)).remove_all()
+
+    def tables_in(self, name: str) -> list[str]:
+        """Names of the folders just below `name`, committed tables or not."""
+        return Folder(self.location(name)).folders()
 
     def version(self, name: str) -> int:
         """The newest version number. Raises NotFound."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from bailiwick.core.actor import Permission
-from bailiwick.data.model import Snapshot
 from bailiwick.endpoints.model import Endpoint, RouteTable
 from bailiwick.governance.cards.model import ModelCard
 from bailiwick.governance.model import ApprovalRequest, Policy
@@ -17,7 +16,6 @@ from bailiwick.rollout.model import Rollout
 from bailiwick.server.api import (
     approvals,
     cards,
-    data,
     endpoints,
     health,
     journal,
@@ -31,6 +29,7 @@ from bailiwick.server.api import (
 from bailiwick.server.api.installation_routes import INSTALLATION_ROUTES
 from bailiwick.server.api.model_routes import MODEL_ROUTES
 from bailiwick.server.api.route import PUBLIC, Route
+from bailiwick.server.api.snapshot_routes import SNAPSHOT_ROUTES
 from bailiwick.server.api.tracking_routes import TRACKING_ROUTES
 
 READ = Permission.READ
@@ -162,10 +161,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", f"{V1}/blobs/{{digest}}", READ, endpoints.blob, "The bytes of a blob."),
     # Records
-    Route(
-        "GET", f"{V1}/snapshots", READ, data.snapshots, "Dataset snapshots.", data.Snapshots, query=data.SnapshotsQuery
-    ),
-    Route("GET", f"{V1}/snapshots/{{snapshot}}", READ, data.snapshot, "One snapshot.", Snapshot),
+    *SNAPSHOT_ROUTES,
     *TRACKING_ROUTES,
     Route("GET", f"{V1}/models", READ, models.models, "Models.", models.Models),
     Route("GET", f"{V1}/models/{{model}}", READ, models.model, "One model.", Model),

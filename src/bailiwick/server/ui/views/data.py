@@ -18,4 +18,8 @@ def listing(visit: Visit) -> Context:
 def snapshot(visit: Visit) -> Context:
     """One snapshot and the training runs that read it."""
     found = visit.platform.data.snapshot(visit.workspace, visit.path["snapshot"])
-    return {"snapshot": found, "readers": visit.platform.tracking.runs_of_snapshot(visit.workspace, found.id)}
+    return {
+        "snapshot": found,
+        "labels": visit.platform.data.labels(visit.workspace, found.id),
+        "readers": visit.platform.tracking.runs_of_snapshot(visit.workspace, found.id),
+    }

@@ -1,0 +1,63 @@
+"""Snapshots as files for others: written aside, checked against the digest, then put in place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+from pyarrow import ipc, parquet
+
+from bailiwick.core.errors import AlreadyExists, Corrupted, InvalidInput, Unavailable
+from bailiwick.core.ids import new_id
+from bailiwick.data.arrow_types import storable
+from bailiwick.data.digest import RunningDigest
+
+FORMATS = {"parquet": ".parquet", "csv": ".csv", "arrow": ".arrow"}
+
+
+def write_file(path: Path, kind: str, empty: pa.Table, batches: Iterator[pa.RecordBatch], digest: str) -> None:
+    """All rows to `path`, in constant memory. Raises Corrupted when they are not those of `digest`; then there is no file."""
+    kind = kind or next((name for name, ending in FORMATS.items() if path.name.endswith(ending)), "")
+    if kind not in FORMATS:
+        raise InvalidInput.choice("Export format", kind or path.suffix, FORMATS)
+    if path.exists():
+        raise AlreadyExists(f"File {path} exists.", hint="Name another, or remove it.")
+    aside = path.with_name(f".{path.name}.{new_id()}")
+    running = RunningDigest(empty.schema)
+    try:
+        with _writer(aside, kind, empty.schema) as writer:
+            for batch in batches:
+                rows = storable(pa.Table.from_batches([batch]))
+                running.update(rows)
+                writer.write_table(rows)
+        found = running.hexdigest()
+        if found != digest:
+            raise Corrupted(f"The rows have the digest {found}; the snapshot was kept with {digest}.")
+        os.link(aside, path)
+    except FileExistsError:
+        raise AlreadyExists(f"File {path} exists.", hint="Name another, or remove it.") from None
+    except (OSError, pa.ArrowException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise Unavailable(f"{path} could not be written: {reason}.", hint="Is the disk full?") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writer(path: Path, kind: str, schema: pa.Schema) -> Iterator[Any]:
+    with path.open("wb") as file:
+        if kind == "parquet":
+            made = parquet.ParquetWriter(file, schema)
+        elif kind == "arrow":
+            made = ipc.new_file(file, schema)
+        else:
+            made = arrow_csv.CSVWriter(file, schema)
+        with made as writer:
+            yield writer
+        file.flush()
+        os.fsync(file.fileno())

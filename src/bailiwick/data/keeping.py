@@ -1,0 +1,231 @@
+"""From a source to a snapshot, in one stream and constant memory: copied, left in place, or added to the newest snapshot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from bailiwick.core.actor import Actor
+from bailiwick.core.clock import MILLISECONDS_PER_DAY
+from bailiwick.core.errors import Conflict, InvalidInput
+from bailiwick.core.ids import new_id
+from bailiwick.data.arrow_types import type_name
+from bailiwick.data.model import Part, Snapshot
+from bailiwick.data.origin import Origin
+from bailiwick.data.passing import Pass, newer
+from bailiwick.data.reading.places import Place
+from bailiwick.data.sources import Source, SourceOptions, open_source
+from bailiwick.data.statistics import compute_statistics
+from bailiwick.store.blobs import BlobStore
+from bailiwick.store.delta import DeltaTables
+
+_STREAMED = "s-"
+_GROUP_ROWS = 262_144
+_GROUP_BYTES = 32 << 20
+__all__ = ["Keeping", "Origin"]
+
+
+class Recorder(Protocol):
+    """What keeping needs of the service whose snapshots it makes."""
+
+    def record(self, actor: Actor, snapshot: Snapshot) -> Snapshot:
+        """Put it on record, or return the one with the same rows."""
+
+    def snapshots(self, workspace: str, dataset: str | None = None) -> list[Snapshot]:
+        """Kept snapshots, newest first."""
+
+    def batches(
+        self, workspace: str, snapshot_id: str, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """A snapshot's rows."""
+
+    def tables_of(self, workspace: str, dataset: str) -> set[str]:
+        """Every table that a snapshot of the dataset is in, deleted or not."""
+
+
+class Keeping:
+    """The making of one snapshot."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        tables: DeltaTables,
+        blobs: BlobStore,
+        actor: Actor,
+        dataset: str,
+        *,
+        folder: str,
+        time_column: str,
+        schema: bytes,
+    ) -> None:
+        self._recorder = recorder
+        self._tables = tables
+        self._blobs = blobs
+        self._actor = actor
+        self._dataset = dataset
+        self._folder = folder
+        self._time_column = time_column
+        self._schema = schema
+
+    def copied(self, source: Source) -> Snapshot:
+        """All rows into a table of their own."""
+        origin = Origin(source.name, tuple(source.marks()))
+        seen = Pass(source.schema, time_column=self._time_column)
+        return self._written(seen, _tables(source), origin, before=None)
+
+    def in_place(self, source: Source) -> Snapshot:
+        """No rows anywhere but where they are."""
+        if not source.files:
+            raise InvalidInput(
+                f"{source.name} is not made of files, so its rows cannot stay where they are.", hint="Copy them."
+            )
+        origin = Origin(source.name, tuple(source.marks()), source.options, tuple(source.schema.names))
+        seen = Pass(source.schema, time_column=self._time_column)
+        for rows in _tables(source):
+            seen.take(rows)
+        kept = self._blobs.put(origin.to_json())
+        return self._recorded(seen, origin, (Part(seen.rows, origin=kept),), new_id())
+
+    def added(
+        self, source: str, base: Path, *, options: SourceOptions, columns: Sequence[str] | None, watermark: str
+    ) -> Snapshot:
+        """The newest snapshot's rows, which stay where they are, and the new ones in a table of their own."""
+        before, known = self._newest(watermark)
+        digests = {mark.digest for mark in known.files} if known else set()
+        by_name = {mark.name: mark.digest for mark in known.files} if known else {}
+
+        def is_known(place: Place) -> bool:
+            mark = place.mark()
+            if by_name.get(mark.name, mark.digest) != mark.digest:
+                raise Conflict(
+                    f"{mark.name} was ingested before and has other bytes now.", hint="Ingest the whole source anew."
+                )
+            return mark.digest in digests
+
+        opened = open_source(
+            source, base, columns=columns, options=options, known=is_known if before and not watermark else None
+        )
+        marks = [] if watermark else opened.marks()
+        if before and not watermark and not marks:
+            return before
+        if not watermark and not opened.files:
+            raise InvalidInput(
+                f"{opened.name} is not made of files; say which column tells new rows.", hint="Name a watermark column."
+            )
+        seen = Pass(opened.schema, time_column=self._time_column, watermark=watermark)
+        rows: Iterable[pa.Table] = _tables(opened)
+        if watermark and known:
+            rows = (newer(table, watermark, known.watermark) for table in rows)
+        files = (*(known.files if known else ()), *marks)
+        origin = Origin(opened.name, files, after=before.id if before else "", watermark_column=watermark)
+        return self._written(seen, rows, origin, before=before)
+
+    def _newest(self, watermark: str) -> tuple[Snapshot | None, Origin | None]:
+        """The snapshot to go on from; none where the newest does not say how far it got."""
+        for newest in self._recorder.snapshots(self._actor.workspace, self._dataset)[:1]:
+            if newest.origin:
+                origin = Origin.from_json(self._blobs.get(newest.origin))
+                if origin.watermark_column == watermark and (watermark or origin.files):
+                    return newest, origin
+        return None, None
+
+    def _written(self, seen: Pass, rows: Iterable[pa.Table], origin: Origin, *, before: Snapshot | None) -> Snapshot:
+        self._sweep()
+        identity = new_id()
+        table = f"{self._folder}/{_STREAMED}{identity}"
+        own = 0
+        if before is not None:
+            self._same_columns(seen, before)
+            for batch in self._recorder.batches(self._actor.workspace, before.id):
+                seen.take(pa.Table.from_batches([batch]))
+        with self._tables.writer(table, seen.schema) as writer:
+            for found in rows:
+                settled = seen.take(found)
+                own += settled.num_rows
+                writer.write(settled)
+            if before is not None and not own:
+                return before
+            writer.commit(application=f"bailiwick.snapshot.{identity}")
+        mark = seen.watermark
+        origin = Origin(
+            origin.source, origin.files, after=origin.after, watermark_column=origin.watermark_column, watermark=mark
+        )
+        parts = (*(before.parts if before else ()), Part(own, table, 0))
+        made = self._recorded(seen, origin, parts, identity)
+        if made.id != identity:  # the same rows were there already
+            self._tables.drop(table)
+        return made
+
+    def _same_columns(self, seen: Pass, before: Snapshot) -> None:
+        columns = _columns(seen)
+        if columns != before.columns:
+            raise Conflict(
+                f"The source's columns are not those of snapshot {before.id}: {columns} and {before.columns}.",
+                hint="Ingest the whole source anew.",
+            )
+
+    def _recorded(self, seen: Pass, origin: Origin, parts: tuple[Part, ...], identity: str) -> Snapshot:
+        sample = seen.sample.table()
+        statistics = compute_statistics(sample, name=self._dataset).SerializeToString(deterministic=True)
+        newest = parts[-1]
+        snapshot = Snapshot(
+            id=identity,
+            workspace=self._actor.workspace,
+            dataset=self._dataset,
+            digest=seen.digest.hexdigest(),
+            rows=seen.rows,
+            columns=_columns(seen),
+            table=newest.table,
+            table_version=newest.version,
+            time_from=seen.time_from,
+            time_to=seen.time_to,
+            source=origin.source,
+            created=0,
+            statistics=self._blobs.put(statistics),
+            schema=self._blobs.put(self._schema) if self._schema else "",
+            statistics_rows=sample.num_rows,
+            parts=parts,
+            origin=self._blobs.put(origin.to_json()),
+        )
+        return self._recorder.record(self._actor, snapshot)
+
+    def _sweep(self) -> None:
+        """Remove tables that a killed process left a day ago or more without a record."""
+        left = [name for name in self._tables.tables_in(self._folder) if name.startswith(_STREAMED)]
+        old = [name for name in left if _made(name) < time.time() * 1000 - MILLISECONDS_PER_DAY]
+        if old:
+            kept = self._recorder.tables_of(self._actor.workspace, self._dataset)
+            for name in old:
+                if f"{self._folder}/{name}" not in kept:
+                    self._tables.drop(f"{self._folder}/{name}")
+
+
+def _made(name: str) -> int:
+    """When a table's id was made, in UTC milliseconds: the first 48 bits of a UUIDv7."""
+    try:
+        return int(name.removeprefix(_STREAMED)[:12], 16)
+    except ValueError:
+        return time.time_ns()
+
+
+def _columns(seen: Pass) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name, type_name(field.type)) for field in seen.schema)
+
+
+def _tables(source: Source) -> Iterator[pa.Table]:
+    """Batches in groups, so that what costs per batch costs little."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in source:
+        held.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield pa.Table.from_batches(held, source.schema)
+            held, rows, size = [], 0, 0
+    if held:
+        yield pa.Table.from_batches(held, source.schema)

@@ -1,0 +1,31 @@
+"""What a snapshot was made from, kept as a blob: files with their digests, how they were read, how far, and after what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bailiwick.data.sources import FileMark, SourceOptions
+
+
+class Origin(Struct, frozen=True, omit_defaults=True):
+    """`files` are those that were read, of all snapshots that this one goes on from; `columns` those that were chosen."""
+
+    source: str
+    files: tuple[FileMark, ...] = ()
+    options: SourceOptions | None = None
+    columns: tuple[str, ...] = ()
+    after: str = ""
+    watermark_column: str = ""
+    watermark: Any = None
+
+    def to_json(self) -> bytes:
+        """The blob's bytes."""
+        return msgspec.json.encode(self)
+
+    @staticmethod
+    def from_json(data: bytes) -> Origin:
+        """Back from the blob."""
+        return msgspec.json.decode(data, type=Origin)

@@ -1,0 +1,144 @@
+"""One pass over a source's rows: settled types, digest, time range, watermark and a sample, all in constant memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bailiwick.core.deferred import deferred
+from bailiwick.core.errors import InvalidInput
+from bailiwick.data.arrow_types import instant, is_time, storable, type_name
+from bailiwick.data.digest import RunningDigest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    np = deferred("numpy")
+    pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
+
+SAMPLE_CELLS = 8_000_000
+"""Up to so many values (rows × columns) statistics are of all rows; beyond it, of a uniform sample of about so many."""
+
+
+class Pass:
+    """What is learnt of rows as they go by."""
+
+    def __init__(self, schema: pa.Schema, *, time_column: str = "", watermark: str = "") -> None:
+        self.schema = storable(schema.empty_table()).schema
+        self.digest = RunningDigest(self.schema)
+        self.sample = Sample(self.schema)
+        self.time_from: int | None = None
+        self.time_to: int | None = None
+        self.watermark: Any = None
+        self._time_column = time_column
+        self._watermark = watermark
+        for what, name in (("Time column", time_column), ("Watermark column", watermark)):
+            if name and name not in schema.names:
+                raise InvalidInput.choice(what, name, schema.names)
+
+    @property
+    def rows(self) -> int:
+        """Rows that went by."""
+        return self.digest.rows
+
+    def take(self, rows: pa.Table) -> pa.Table:
+        """The same rows in storable types. Raises InvalidInput naming the column."""
+        settled = storable(rows)
+        self.digest.update(settled)
+        self.sample.add(settled)
+        start, end = time_range(settled, self._time_column)
+        self.time_from = _least(self.time_from, start)
+        self.time_to = _most(self.time_to, end)
+        if self._watermark and settled.num_rows:
+            self.watermark = _most(self.watermark, _highest(settled, self._watermark))
+        return settled
+
+
+class Sample:
+    """A uniform sample of rows in their order, of all of them while they are few; the same for the same rows and batches."""
+
+    def __init__(self, schema: pa.Schema, *, cells: int = SAMPLE_CELLS) -> None:
+        self._limit = max(cells // len(schema), 1_000)
+        self._schema = schema
+        self._random = np.random.Generator(np.random.Philox(0))
+        self._kept: list[pa.Table] = []
+        self._keys: list[Any] = []
+        self._rows = 0
+        self._threshold = 1.0
+
+    def add(self, rows: pa.Table) -> None:
+        """The next rows."""
+        keys = self._random.random(rows.num_rows)
+        if self._threshold < 1.0:
+            chosen = np.flatnonzero(keys < self._threshold)
+            rows, keys = rows.take(chosen), keys[chosen]
+        self._kept.append(rows)
+        self._keys.append(keys)
+        self._rows += rows.num_rows
+        if self._rows > 2 * self._limit:
+            self._thin()
+
+    def table(self) -> pa.Table:
+        """The sample."""
+        if self._rows > self._limit and self._threshold < 1.0:
+            self._thin()
+        return pa.concat_tables([self._schema.empty_table(), *self._kept])
+
+    def _thin(self) -> None:
+        keys = np.concatenate(self._keys)
+        self._threshold = float(np.partition(keys, self._limit)[self._limit])
+        chosen = np.flatnonzero(keys < self._threshold)
+        self._kept = [pa.concat_tables(self._kept).take(chosen)]
+        self._keys = [keys[chosen]]
+        self._rows = len(chosen)
+
+
+def time_range(rows: pa.Table, column: str) -> tuple[int | None, int | None]:
+    """First and last event time in UTC milliseconds. Raises InvalidInput for a column that holds no times."""
+    if not column:
+        return None, None
+    if column not in rows.column_names:
+        raise InvalidInput.choice("Time column", column, rows.column_names)
+    values = rows.column(column)
+    if is_time(values.type):
+        values = values.cast(instant()).cast(pa.timestamp("ms", "UTC"), safe=False).cast(pa.int64())
+    elif not pa.types.is_integer(values.type):
+        raise InvalidInput(
+            f"Time column {column!r} is {type_name(values.type)}.",
+            hint="Make it a timestamp, a date, or whole UTC milliseconds.",
+        )
+    ends = pc.min_max(values).as_py()
+    return ends["min"], ends["max"]
+
+
+def newer(rows: pa.Table, column: str, mark: Any) -> pa.Table:
+    """Rows whose `column` is above `mark`, which is as `_highest` gave it; all rows for None."""
+    return rows if mark is None else rows.filter(pc.greater(_comparable(rows, column), mark))
+
+
+def _highest(rows: pa.Table, column: str) -> Any:
+    return pc.max(_comparable(rows, column)).as_py()
+
+
+def _comparable(rows: pa.Table, column: str) -> pa.ChunkedArray:
+    values = rows.column(column)
+    if values.null_count:
+        raise InvalidInput(
+            f"Watermark column {column!r} is missing in {values.null_count} rows, which could never be told new from old."
+        )
+    if is_time(values.type):
+        return values.cast(instant()).cast(pa.int64())
+    if pa.types.is_integer(values.type) or pa.types.is_string(values.type):
+        return values
+    raise InvalidInput(
+        f"Watermark column {column!r} is {type_name(values.type)}.", hint="Make it a time, a whole number or text."
+    )
+
+
+def _least(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else min(one, other)
+
+
+def _most(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else max(one, other)

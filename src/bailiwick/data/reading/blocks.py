@@ -1,0 +1,108 @@
+"""Text files in blocks of whole records: unpacked, in UTF-8, with memory bounded by the block and not by the file."""
+
+from __future__ import annotations
+
+import codecs
+import zlib
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from bailiwick.core.errors import InvalidInput
+from bailiwick.data.reading.places import Place
+
+BLOCK_BYTES = 32 << 20
+LONGEST_RECORD = 512 << 20
+
+
+def blocks(place: Place, *, encoding: str, quote: str, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """The file in pieces that end where a record ends: at a line feed that no quotes enclose (`quote` may be empty)."""
+    held = bytearray()
+    wanted, mark = size, quote.encode()
+    for data in _in_utf8(_unpacked(place), encoding, place.name):
+        held += data
+        while len(held) >= wanted:
+            end = _record_end(held, wanted, mark)
+            if end:
+                yield bytes(memoryview(held)[:end])
+                del held[:end]
+            wanted = size if end else wanted * 2
+            if wanted > LONGEST_RECORD:
+                raise InvalidInput(
+                    f"{place.name}: a record is longer than {LONGEST_RECORD >> 21} MiB.",
+                    hint="Is a quotation mark left open? Give another quote character, or none.",
+                )
+    if held:
+        yield bytes(held)
+
+
+def _record_end(held: bytearray, within: int, quote: bytes) -> int:
+    """Just after the last line feed of the first `within` bytes before which quotes are balanced; 0 for none."""
+    end = held.rfind(b"\n", 0, within) + 1
+    if not quote or not end:
+        return end
+    open_quotes = held.count(quote, 0, end) % 2
+    while open_quotes and end:
+        before = held.rfind(b"\n", 0, end - 1) + 1
+        open_quotes ^= held.count(quote, before, end) % 2
+        end = before
+    return end
+
+
+def _unpacked(place: Place) -> Iterator[bytes]:
+    lower = place.short.lower()
+    if lower.endswith(".gz"):
+        return _gunzipped(place)
+    if lower.endswith((".zst", ".zstd")):
+        return _unzstd(place)
+    return place.chunks()
+
+
+def _gunzipped(place: Place) -> Iterator[bytes]:
+    unpack, ended = zlib.decompressobj(wbits=31), True
+    for chunk in place.chunks():
+        left = chunk
+        while left:
+            if unpack.eof:  # files are at times several packed ones end to end
+                unpack = zlib.decompressobj(wbits=31)
+            try:
+                data = unpack.decompress(left, 8 << 20)
+            except zlib.error as error:
+                raise InvalidInput(f"{place.name} cannot be read: it is not gzip, or damaged ({error}).") from error
+            left = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
+            ended = unpack.eof
+            if data:
+                yield data
+    if not ended:
+        raise InvalidInput(f"{place.name} cannot be read: it ends in the middle of its compressed data.")
+
+
+def _unzstd(place: Place) -> Iterator[bytes]:
+    try:
+        with pa.CompressedInputStream(place.opened(), "zstd") as stream:
+            while data := stream.read(4 << 20):
+                yield data
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidInput(f"{place.name} cannot be read: it is not Zstandard, or damaged ({error}).") from error
+
+
+def _in_utf8(chunks: Iterator[bytes], encoding: str, name: str) -> Iterator[bytes]:
+    try:
+        codec = codecs.lookup(encoding)
+    except LookupError:
+        raise InvalidInput(f"Encoding {encoding!r} is not known.", hint="Say e.g. utf-8, latin-1 or utf-16.") from None
+    if codec.name in {"utf-8", "ascii"}:
+        yield from chunks
+        return
+    decoder = codec.incrementaldecoder()
+    lines = 1
+    try:
+        for chunk in chunks:
+            text = decoder.decode(chunk)
+            lines += text.count("\n")
+            yield text.encode()
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as error:
+        raise InvalidInput(
+            f"{name}: the text is not {encoding} (after line {lines}: {error}).", hint="Name its real encoding."
+        ) from error

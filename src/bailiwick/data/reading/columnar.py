@@ -1,0 +1,108 @@
+"""Files that say their types themselves: Parquet, Arrow IPC, and Delta tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import deltalake
+import pyarrow as pa
+from deltalake import exceptions
+from pyarrow import ipc, parquet
+
+from bailiwick.core.errors import InvalidInput
+from bailiwick.data.reading.model import BATCH_ROWS, one_of_each
+from bailiwick.data.reading.places import Place
+
+_FILE_MAGIC = b"ARROW1"
+
+
+class ParquetReader:
+    """One Parquet file; only the chosen columns' bytes are read."""
+
+    def __init__(self, place: Place) -> None:
+        self.name = place.name
+        self._place = place
+
+    def schema(self) -> pa.Schema:
+        """From the footer."""
+        with _named(self.name), parquet.ParquetFile(self._place.opened()) as file:
+            schema = file.schema_arrow
+        one_of_each(schema.names, self.name)
+        return schema.remove_metadata()
+
+    def batches(self, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Row group by row group."""
+        del schema
+        with _named(self.name), parquet.ParquetFile(self._place.opened(), pre_buffer=False) as file:
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
+
+
+class ArrowReader:
+    """One Arrow IPC file or stream; its first bytes say which."""
+
+    def __init__(self, place: Place) -> None:
+        self.name = place.name
+        self._place = place
+
+    def schema(self) -> pa.Schema:
+        """From the header."""
+        with _named(self.name), self._opened(self._place.opened()) as reader:
+            schema = reader.schema
+        one_of_each(schema.names, self.name)
+        return schema.remove_metadata()
+
+    def batches(self, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Batch by batch, as they were written."""
+        del schema
+        with _named(self.name), self._opened(self._place.opened()) as reader:
+            if isinstance(reader, ipc.RecordBatchFileReader):
+                found = (reader.get_batch(index) for index in range(reader.num_record_batches))
+            else:
+                found = iter(reader)
+            for batch in found:
+                yield batch.select(list(columns))
+
+    @staticmethod
+    def _opened(file: Any) -> Any:
+        begins = file.read(len(_FILE_MAGIC))
+        file.seek(0)
+        return ipc.open_file(file) if begins == _FILE_MAGIC else ipc.open_stream(file)
+
+
+class DeltaReader:
+    """A Delta table at one version, which stays what it is while others write."""
+
+    def __init__(self, location: str, version: int | None) -> None:
+        self.name = location
+        try:
+            self._table = deltalake.DeltaTable(location, version=version)
+        except (exceptions.DeltaError, OSError) as error:
+            at = "" if version is None else f" at version {version}"
+            raise InvalidInput(f"{location} cannot be read as a Delta table{at}: {error}.") from error
+        self.version = self._table.version()
+        with _named(self.name):
+            self._dataset = self._table.to_pyarrow_dataset()
+
+    def schema(self) -> pa.Schema:
+        """From the log."""
+        return self._dataset.schema.remove_metadata()
+
+    def batches(self, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """File by file in order of name, so that the same version is always read in the same order."""
+        del schema
+        with _named(self.name):
+            for fragment in sorted(self._dataset.get_fragments(), key=lambda each: str(each.path)):
+                yield from fragment.to_batches(
+                    schema=self._dataset.schema, columns=list(columns), batch_size=BATCH_ROWS, use_threads=False
+                )
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InvalidInput(f"{name} cannot be read: {reason.rstrip('.')}.") from error

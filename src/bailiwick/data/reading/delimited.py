@@ -1,0 +1,180 @@
+"""CSV: types settled by every row, in one pass for what fits a block and in two for what does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from bailiwick.core.errors import InvalidInput
+from bailiwick.data.reading.blocks import BLOCK_BYTES, blocks
+from bailiwick.data.reading.model import BATCH_ROWS, SourceOptions, one_of_each
+from bailiwick.data.reading.places import Place
+
+_CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?(.*)", re.DOTALL)
+_UNITS = ("s", "ms", "us", "ns")
+
+
+class DelimitedReader:
+    """One CSV file."""
+
+    def __init__(self, place: Place, options: SourceOptions, *, block_bytes: int = BLOCK_BYTES) -> None:
+        self.name = place.name
+        self._place = place
+        self._options = options
+        self._block_bytes = block_bytes
+        self._names: list[str] = list(options.names)
+        self._only: pa.Table | None = None
+
+    def schema(self) -> pa.Schema:
+        """Reads the file once; what fits one block is kept and not read again."""
+        types: dict[str, pa.DataType] = {}
+        declared = self._options.arrow_types()
+        self._only = None
+        rows = count = 0
+        for count, block in enumerate(self._blocks(), start=1):
+            table = self._parsed(block, rows, first=count == 1, types=declared)
+            self._refuse_other_text(table, rows)
+            for field in table.schema:
+                before = types.get(field.name)
+                types[field.name] = field.type if before is None else _joined(before, field.type)
+            rows += table.num_rows
+            self._only = table if count == 1 else None
+        if not count:
+            raise InvalidInput(f"{self.name} cannot be read: Empty CSV file.")
+        return pa.schema(types.items())
+
+    def batches(self, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """As `schema` says; where that is wider than this file's own types, they are read as the wider."""
+        if self._only is not None:
+            chosen = self._only.select(list(columns))
+            if chosen.schema.types == [schema.field(name).type for name in columns]:
+                yield from chosen.to_batches(max_chunksize=BATCH_ROWS)
+                return
+        types = {field.name: field.type for field in schema if field.name in columns}
+        rows = 0
+        for count, block in enumerate(self._blocks(), start=1):
+            table = self._parsed(block, rows, first=count == 1, types=types, columns=columns)
+            rows += table.num_rows
+            yield from table.to_batches(max_chunksize=BATCH_ROWS)
+
+    def _blocks(self) -> Iterator[bytes]:
+        options = self._options
+        return blocks(self._place, encoding=options.encoding, quote=options.quote, size=self._block_bytes)
+
+    def _parsed(
+        self,
+        block: bytes,
+        rows: int,
+        *,
+        first: bool,
+        types: Mapping[str, pa.DataType],
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """One block as a table. `rows` are the data rows of the blocks before it, `first` says that it has the header."""
+        ragged: list[arrow_csv.InvalidRow] = []
+
+        def remember(row: arrow_csv.InvalidRow) -> str:
+            ragged.append(row)
+            return "skip"
+
+        before = rows + (0 if first or self._options.names else 1) + (0 if first else self._options.skip)
+        parse, convert = self._dialect(remember), self._conversion(types, columns)
+        reading = arrow_csv.ReadOptions(
+            use_threads=False,  # only a single-threaded read numbers its rows, and a block is one piece anyway
+            block_size=len(block) + 1,
+            column_names=self._names if self._options.names or not first else None,
+            skip_rows=self._options.skip if first else 0,
+        )
+        try:
+            table = arrow_csv.read_csv(
+                pa.py_buffer(block), read_options=reading, parse_options=parse, convert_options=convert
+            )
+        except (pa.ArrowException, ValueError) as error:
+            if first and types and not self._names:
+                self._parsed(block, rows, first=True, types={})  # for the names, which the message needs
+            raise self._unreadable(str(error), before) from error
+        if ragged:
+            row = ragged[0]
+            more = f" ({len(ragged)} rows are like this.)" if len(ragged) > 1 else ""
+            raise InvalidInput(
+                f"{self.name}, row {(row.number or 0) + before}: expected {row.expected_columns} columns, "
+                f"found {row.actual_columns}.{more}",
+                hint="The header is row 1. Quote cells that hold a comma.",
+            )
+        if not self._names:
+            one_of_each(table.column_names, self.name)
+            self._names = table.column_names
+        return table
+
+    def _dialect(self, invalid_row: object) -> arrow_csv.ParseOptions:
+        options = self._options
+        lower = self._place.short.lower()
+        return arrow_csv.ParseOptions(
+            delimiter=options.delimiter or ("\t" if ".tsv" in lower else ","),
+            quote_char=options.quote or False,
+            escape_char=options.escape or False,
+            newlines_in_values=True,
+            invalid_row_handler=invalid_row,
+        )
+
+    def _conversion(self, types: Mapping[str, pa.DataType], columns: Sequence[str] | None) -> arrow_csv.ConvertOptions:
+        return arrow_csv.ConvertOptions(
+            column_types=dict(types),
+            include_columns=list(columns) if columns is not None else None,
+            null_values=list(self._options.nulls),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            decimal_point=self._options.decimal,
+        )
+
+    def _unreadable(self, message: str, before: int) -> InvalidInput:
+        found = _CONVERSION.search(message)
+        if not found:
+            return InvalidInput(f"{self.name} cannot be read: {message.rstrip('.')}.")
+        column, row, why = int(found[1]), found[2], found[3]
+        name = self._names[column] if column < len(self._names) else f"number {column + 1}"
+        where = f", row {int(row) + before}" if row else ""
+        if "UTF8" in why:
+            return InvalidInput(
+                f"{self.name}, column {name!r}: the text is not UTF-8{where.replace(',', ' in', 1)}.",
+                hint="Save the file as UTF-8, or name its encoding.",
+            )
+        why = why.removeprefix("CSV conversion error to ")
+        return InvalidInput(f"{self.name}{where}, column {name!r}: not a value of type {why.rstrip('.')}.")
+
+    def _refuse_other_text(self, table: pa.Table, rows: int) -> None:
+        for index, field in enumerate(table.schema):
+            if pa.types.is_binary(field.type):
+                row = rows + _first_undecodable(table.column(index)) + (1 if self._options.names else 2)
+                raise InvalidInput(
+                    f"{self.name}, column {field.name!r}: the text is not UTF-8 in row {row}.",
+                    hint="Save the file as UTF-8, or name its encoding.",
+                )
+
+
+def _first_undecodable(column: pa.ChunkedArray) -> int:
+    for index, value in enumerate(column.to_pylist()):
+        try:
+            (value or b"").decode()
+        except UnicodeDecodeError:
+            return index
+    return 0
+
+
+def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The first type of Arrow's own order of guesses that both blocks' values can be read as."""
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    kinds = {one, other}
+    if kinds == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    if all(pa.types.is_timestamp(kind) for kind in kinds) and one.tz == other.tz:
+        return pa.timestamp(max(one.unit, other.unit, key=_UNITS.index), one.tz)
+    dates = [kind for kind in kinds if pa.types.is_date(kind)]
+    moments = [kind for kind in kinds if pa.types.is_timestamp(kind) and kind.tz is None]
+    return moments[0] if dates and moments else pa.string()
