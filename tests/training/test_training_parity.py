@@ -12,10 +12,13 @@ import pytest
 
 from bailiwick.core.canonical import canonical_json
 from bailiwick.core.errors import InvalidInput
+from bailiwick.features.boundaries import boundaries_of
+from bailiwick.features.fitting import fit_features
+from bailiwick.features.specification import parse_features
 from bailiwick.training.model import ParityReport
 from bailiwick.training.packaging import package
 from bailiwick.training.parity import _report, check_parity, thresholds_of
-from bailiwick.training.probes import make_probes
+from bailiwick.training.probes import make_probes, with_milliseconds
 
 Prepared = Any  # the class of the fixtures in conftest.py, which pytest does not let tests import
 
@@ -104,6 +107,31 @@ def test_thresholds_are_known_by_the_column_they_split(trees: Prepared, booster:
     assert set(found) == set(trees.graph.names)
     assert found["hour"].min() >= 0
     assert found["hour"].max() <= 23
+
+
+def test_boundaries_of_features_are_probed_with_their_neighbours(
+    trees: Prepared, booster: lightgbm.LGBMClassifier
+) -> None:
+    """What a graph does on the edge of a bucket alone, no real row need show."""
+    fitted = fit_features(parse_features({"d": {"bucketize": {"column": "distance", "edges": [500.25]}}}), trees.table)
+    found = boundaries_of(fitted)
+    assert 500.25 in found["distance"]
+    seen: list[pa.Table] = []
+
+    def watched(rows: pa.Table) -> Any:
+        seen.append(rows)
+        return trees.graph.run(rows)
+
+    check_parity(package(trees.proto, booster), watched, booster, trees.table.slice(2000), boundaries=found)
+    probed = set(seen[1]["distance"].to_pylist())
+    edge = np.float32(500.25)
+    assert {float(edge), *(float(np.nextafter(edge, np.float32(end))) for end in (0, 1000))} <= probed
+
+
+def test_moments_are_probed_where_calendars_go_wrong() -> None:
+    rows = with_milliseconds(pa.table({"at": pa.array([0, 1], pa.timestamp("ms"))}))
+    probes = make_probes(rows, {"at": "FP64"}, thresholds={}, least=0, seed=1)
+    assert {951_782_400_000.0, 4_107_456_000_000.0, 253_402_300_800_000.0, None} <= set(probes["at"].to_pylist())
 
 
 def test_probes_strain_one_column_at_a_time_and_keep_the_rest_real(trees: Prepared) -> None:

@@ -129,12 +129,12 @@ def apply_file(project: ProjectOption = Path("bailiwick.yaml"), json: JsonOption
 def _read(file: Path) -> Project:
     """The project file, with the words that other parts give meaning to understood as well, before anything is run."""
     from bailiwick.evaluation.gates import parse_gate
-    from bailiwick.features.specification import parse_features
+    from bailiwick.lifecycle.training.declared import declared_features
     from bailiwick.pipelines.project import load_project
 
     project = load_project(file)
+    declared_features(project, file=file)
     try:
-        parse_features(project.features)
         for gate in project.evaluate.gates:
             parse_gate(gate)
     except InvalidInput as error:

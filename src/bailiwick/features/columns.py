@@ -1,4 +1,6 @@
-"""Arrow columns as the tensors of a graph: numbers as float32 with NaN for missing, texts with "" for missing."""
+"""Arrow columns as the tensors of a graph: numbers as float32 with NaN for missing, moments as
+float64, texts with "" for missing.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from bailiwick.core.errors import InvalidInput
 
 NUMBERS = "FP32"
 TEXTS = "BYTES"
+MOMENTS = "FP64"
 
 
 def datatype_of(kind: pa.DataType) -> str:
@@ -42,6 +45,22 @@ def numbers(column: pa.ChunkedArray) -> NDArray[np.float32]:
     return narrow
 
 
+def is_moment(kind: pa.DataType) -> bool:
+    """Whether a column of this Arrow type can be UTC milliseconds: whole or real numbers, dates and timestamps."""
+    exact = (pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp, pa.types.is_date, pa.types.is_null)
+    return any(check(kind) for check in exact)
+
+
+def doubles(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Values as float64, timestamps and dates as UTC milliseconds; missing becomes NaN."""
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("s"))
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
+    wide: NDArray[np.float64] = column.cast(pa.float64(), safe=False).combine_chunks().to_numpy(zero_copy_only=False)
+    return wide
+
+
 def texts(column: pa.ChunkedArray) -> pa.Array:
     """Values as one Arrow string array without nulls; missing becomes the empty text."""
     if pa.types.is_null(column.type):
@@ -51,9 +70,24 @@ def texts(column: pa.ChunkedArray) -> pa.Array:
     return pc.fill_null(column.cast(pa.string()), "").combine_chunks()
 
 
-def tensor(column: pa.ChunkedArray, datatype: str) -> NDArray[np.float32] | NDArray[np.object_]:
+def tensor(column: pa.ChunkedArray, datatype: str) -> NDArray[np.float32] | NDArray[np.float64] | NDArray[np.object_]:
     """The column as a tensor of shape [rows, 1]."""
     if datatype == TEXTS:
-        strings: NDArray[np.object_] = texts(column).to_numpy(zero_copy_only=False).astype(object)
-        return strings.reshape(-1, 1)
+        return _objects(texts(column)).reshape(-1, 1)
+    if datatype == MOMENTS:
+        return doubles(column).reshape(-1, 1)
     return numbers(column).reshape(-1, 1)
+
+
+def _objects(strings: pa.Array) -> NDArray[np.object_]:
+    """Python texts, each different one made once: making them is what a column of texts costs."""
+    if len(strings) < _WORTH_ENCODING:
+        plain: NDArray[np.object_] = strings.to_numpy(zero_copy_only=False).astype(object)
+        return plain
+    encoded = strings.dictionary_encode()
+    made: NDArray[np.object_] = encoded.dictionary.to_numpy(zero_copy_only=False).astype(object)
+    taken: NDArray[np.object_] = made[encoded.indices.to_numpy()]
+    return taken
+
+
+_WORTH_ENCODING = 64

@@ -6,21 +6,20 @@ bounded and scaled together; each categorical column is one label encoder; every
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike, NDArray
-from onnx import TensorProto, helper, numpy_helper
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from bailiwick.core.canonical import canonical_json
-from bailiwick.features.columns import TEXTS
-from bailiwick.features.fitting import LIMIT
-from bailiwick.features.model import CATEGORICAL, FittedFeature, FittedFeatures
+from bailiwick.features.columns import MOMENTS, TEXTS
+from bailiwick.features.derivation import derive
+from bailiwick.features.model import CATEGORICAL, LIMIT, FittedFeature, FittedFeatures
+from bailiwick.features.nodes import ML, RUNTIME, Nodes
 
-ML = "ai.onnx.ml"
 OPSET = 15
+TEXT_OPSET = 20
+"""The first with StringSplit; only a graph that cuts texts needs it."""
 ML_OPSET = 3
 IR_VERSION = 8
 MATRIX = "features/matrix"
@@ -28,9 +27,10 @@ MATRIX = "features/matrix"
 
 def compile_features(fitted: FittedFeatures) -> onnx.ModelProto:
     """The checked graph. Its metadata carry `bailiwick.features` (the digest) and `bailiwick.names` (of the columns)."""
-    graph = _Graph()
+    graph = _Graph(fitted.inputs)
     parts = graph.numeric([feature for feature in fitted.features if feature.transform not in CATEGORICAL])
     parts += graph.categorical([feature for feature in fitted.features if feature.transform in CATEGORICAL])
+    parts += [derive(graph, feature) for feature in fitted.derived]
     if len(parts) == 1:
         graph.node("Identity", parts, MATRIX)
     else:
@@ -38,33 +38,14 @@ def compile_features(fitted: FittedFeatures) -> onnx.ModelProto:
     return _model(graph, fitted)
 
 
-class _Graph:
-    """Nodes and constants under way; every method returns the names of tensors it made."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def node(self, kind: str, inputs: Sequence[str], output: str, *, domain: str = "", **attributes: Any) -> str:
-        self.nodes.append(
-            helper.make_node(
-                kind, list(inputs), [output], name=f"features/{kind}{len(self.nodes)}", domain=domain, **attributes
-            )
-        )
-        return output
-
-    def constant(self, name: str, values: ArrayLike) -> str:
-        self.constants.append(numpy_helper.from_array(np.asarray(values), f"features/{name}"))
-        return f"features/{name}"
-
-    def join(self, parts: Sequence[str], name: str) -> str:
-        return parts[0] if len(parts) == 1 else self.node("Concat", parts, f"features/{name}", axis=1)
+class _Graph(Nodes):
+    """Numbers together, then categories together; every method returns the names of tensors it made."""
 
     def numeric(self, features: list[FittedFeature]) -> list[str]:
         """Impute, bound and scale all numbers at once, then log and bucketize their own blocks."""
         if not features:
             return []
-        joined = self.join([feature.column for feature in features], "numbers")
+        joined = self.join([self.number(feature.inputs[0][0]) for feature in features], "numbers")
         numbers = self._clean(joined, features)
         blocks: dict[str, list[FittedFeature]] = {"plain": [], "log": [], "bucketize": []}
         for feature in features:
@@ -79,21 +60,29 @@ class _Graph:
     def _clean(self, numbers: str, features: list[FittedFeature]) -> str:
         fills = {"imputed_value_floats": [feature.fill for feature in features], "replaced_value_float": float("nan")}
         imputed = self.node("Imputer", [numbers], "features/imputed", domain=ML, **fills)
-        least, most = self.constant("least", np.float32(-LIMIT)), self.constant("most", np.float32(LIMIT))
-        bounded = self.node("Clip", [imputed, least, most], "features/bounded")
+        bounded = self._bound(imputed, features)
         offsets = [feature.offset for feature in features]
         factors = [feature.factor for feature in features]
         if not any(offsets) and all(factor == 1.0 for factor in factors):
             return bounded
         return self.node("Scaler", [bounded], "features/scaled", domain=ML, offset=offsets, scale=factors)
 
+    def _bound(self, imputed: str, features: list[FittedFeature]) -> str:
+        ends = [np.array([getattr(feature, end) for feature in features], np.float32) for end in ("least", "most")]
+        if not np.array_equal(np.abs(np.concatenate(ends)), np.full(2 * len(features), np.float32(LIMIT))):
+            least, most = self.constant("least", ends[0]), self.constant("most", ends[1])
+            return self.node("Min", [self.node("Max", [imputed, least], "features/raised"), most], "features/bounded")
+        least, most = self.constant("least", np.float32(-LIMIT)), self.constant("most", np.float32(LIMIT))
+        return self.node("Clip", [imputed, least, most], "features/bounded")
+
     def _split(self, numbers: str, widths: dict[str, int]) -> dict[str, str]:
         if len(widths) == 1:
             return dict.fromkeys(widths, numbers)
         names = {name: f"features/{name}" for name in widths}
         sizes = self.constant("widths", np.array(list(widths.values()), np.int64))
-        node = helper.make_node("Split", [numbers, sizes], list(names.values()), name="features/Split", axis=1)
-        self.nodes.append(node)
+        self.nodes.append(
+            helper.make_node("Split", [numbers, sizes], list(names.values()), name="features/Split", axis=1)
+        )
         return names
 
     def _log(self, block: str) -> str:
@@ -136,7 +125,11 @@ class _Graph:
             keys, codes = ["" if text else 0.0], [0.0]
         attributes = {"keys_strings" if text else "keys_floats": keys, "values_floats": codes, "default_float": 0.0}
         name = f"features/code/{feature.column}"
-        return self.node("LabelEncoder", [feature.column], name, domain=ML, **attributes)
+        return self.node("LabelEncoder", [self._key(feature)], name, domain=ML, **attributes)
+
+    def _key(self, feature: FittedFeature) -> str:
+        column, datatype = feature.inputs[0]
+        return column if datatype == TEXTS else self.number(column)
 
     def _one_hot(self, codes: list[str], features: list[FittedFeature]) -> str:
         widths = [len(feature.categories) + 1 for feature in features]
@@ -148,17 +141,23 @@ class _Graph:
         return self.node("Cast", [hits], "features/one_hot", to=TensorProto.FLOAT)
 
 
+_TYPES = {TEXTS: TensorProto.STRING, MOMENTS: TensorProto.DOUBLE}
+
+
 def _model(graph: _Graph, fitted: FittedFeatures) -> onnx.ModelProto:
     inputs = [
-        helper.make_tensor_value_info(
-            feature.column, TensorProto.STRING if feature.datatype == TEXTS else TensorProto.FLOAT, [None, 1]
-        )
-        for feature in fitted.features
+        helper.make_tensor_value_info(column, _TYPES.get(datatype, TensorProto.FLOAT), [None, 1])
+        for column, datatype in fitted.inputs.items()
     ]
     output = helper.make_tensor_value_info(MATRIX, TensorProto.FLOAT, [None, len(fitted.names)])
+    opsets = [
+        helper.make_opsetid("", TEXT_OPSET if graph.needs_texts else OPSET),
+        helper.make_opsetid(ML, ML_OPSET),
+        *([helper.make_opsetid(RUNTIME, 1)] if graph.needs_runtime else []),
+    ]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "features", inputs, [output], graph.constants),
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)],
+        helper.make_graph(graph.nodes, "features", inputs, [output], graph.constants, value_info=graph.declared),
+        opset_imports=opsets,
         ir_version=IR_VERSION,
         producer_name="bailiwick",
     )

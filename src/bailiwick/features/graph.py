@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bailiwick.core.errors import InvalidInput
-from bailiwick.features.columns import NUMBERS, TEXTS, datatype_of, tensor
+from bailiwick.features.columns import MOMENTS, NUMBERS, TEXTS, datatype_of, is_moment, tensor
 
-_DATATYPES = {"tensor(float)": NUMBERS, "tensor(string)": TEXTS}
+_DATATYPES = {"tensor(float)": NUMBERS, "tensor(string)": TEXTS, "tensor(double)": MOMENTS}
 _ROWS_AT_ONCE = 65_536
 
 
@@ -49,8 +49,9 @@ class FeatureGraph:
             if name not in table.column_names:
                 raise InvalidInput.choice("Feature column", name, table.column_names)
             kind = table.schema.field(name).type
-            if datatype_of(kind) != datatype and not pa.types.is_null(kind):
-                wanted = "text" if datatype == TEXTS else "numbers"
+            fits = is_moment(kind) if datatype == MOMENTS else datatype_of(kind) == datatype
+            if not fits and not pa.types.is_null(kind):
+                wanted = {TEXTS: "text", NUMBERS: "numbers", MOMENTS: "moments"}[datatype]
                 raise InvalidInput(f"Feature {name!r} was fitted on {wanted}, and the column now holds {kind}.")
 
 

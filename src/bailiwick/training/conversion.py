@@ -20,6 +20,8 @@ from bailiwick.training.estimators import check_binary
 INPUT = "features"
 OUTPUT = "probability"
 _PROBABILITIES = "probabilities"
+_BOOSTER_OPSET = 15
+"""The last that onnxmltools knows; what it makes of a booster means the same under 20, as the gate confirms."""
 _ZERO = np.float32(1e-35)  # kZeroThreshold in LightGBM's include/LightGBM/meta.h
 
 
@@ -46,7 +48,7 @@ def _convert_lightgbm(estimator: Any, width: int, opset: int) -> onnx.ModelProto
         _with_float32_thresholds(booster),
         name="model",
         initial_types=[(INPUT, BoosterInput([None, width]))],
-        target_opset=opset,
+        target_opset=min(opset, _BOOSTER_OPSET),
         zipmap=False,
     )
     return model

@@ -11,7 +11,7 @@ from bailiwick.core.canonical import canonical_json
 from bailiwick.training.conversion import INPUT, OUTPUT, convert
 from bailiwick.training.metadata import FORMAT
 
-_DATATYPES = {TensorProto.FLOAT: "FP32", TensorProto.STRING: "BYTES"}
+_DATATYPES = {TensorProto.FLOAT: "FP32", TensorProto.DOUBLE: "FP64", TensorProto.STRING: "BYTES"}
 
 
 def package(features: onnx.ModelProto, estimator: Any) -> bytes:
@@ -45,7 +45,9 @@ def _merge(features: onnx.ModelProto, model: onnx.ModelProto, matrix: str) -> on
     for node in merged.graph.node:
         node.output[:] = [OUTPUT if name == f"model/{OUTPUT}" else name for name in node.output]
     merged.graph.output[0].name = OUTPUT
+    declared = list(features.graph.value_info)  # of operators outside the standard, whose types cannot be inferred
     del merged.graph.value_info[:]
+    merged.graph.value_info.extend(declared)
     merged.doc_string = ""
     merged.producer_name = "bailiwick"
     merged.producer_version = ""

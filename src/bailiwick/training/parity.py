@@ -7,7 +7,7 @@ conversion of training tables is found as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from bailiwick.training.conversion import OUTPUT
 from bailiwick.training.estimators import predict
 from bailiwick.training.metadata import read_metadata
 from bailiwick.training.model import ParityReport
-from bailiwick.training.probes import make_probes
+from bailiwick.training.probes import make_probes, with_milliseconds
 
 FeatureMatrix = Callable[[pa.Table], NDArray[np.float32]]
 """The feature graph's `run`."""
@@ -36,25 +36,38 @@ def check_parity(
     estimator: Any,
     held_out: pa.Table,
     *,
+    boundaries: Mapping[str, NDArray[np.float32]] | None = None,
     tolerance: float = TOLERANCE,
     seed: int = 0,
 ) -> ParityReport:
     """Compare the package with `estimator` on the matrix of `features`, over held-out rows and difficult ones.
 
-    Difficult rows have missing, unseen and extreme values, and values at and beside the model's thresholds. With fewer
+    Difficult rows have missing, unseen and extreme values, and values at and beside the model's thresholds and the
+    `boundaries` of its features (by raw column). With fewer
     than 1,000 held-out rows, more are made by recombining their columns. Deterministic by `seed`.
     """
     model = onnx.load_from_string(package)
     datatypes = read_metadata(model).inputs
     if not held_out.num_rows:
         raise InvalidInput("Parity needs held-out rows, and there are none.", hint="Is the newest window empty?")
-    rows = held_out.select(list(datatypes))
+    rows = with_milliseconds(held_out.select(list(datatypes)))
     least = LEAST_ROWS - rows.num_rows
-    probes = make_probes(rows, datatypes, thresholds=thresholds_of(model), least=least, seed=seed)
+    special = _together(thresholds_of(model), boundaries or {})
+    probes = make_probes(rows, datatypes, thresholds=special, least=least, seed=seed)
     expected = np.concatenate([predict(estimator, features(part)) for part in (rows, probes)])
     values = {name: rows.column(name).to_pylist() + probes.column(name).to_pylist() for name in datatypes}
     found = _serve(package, {name: _tensor(values[name], datatype) for name, datatype in datatypes.items()})
     return _report(values, expected, found, probes=probes.num_rows, tolerance=tolerance)
+
+
+def _together(
+    first: Mapping[str, NDArray[np.float32]], second: Mapping[str, NDArray[np.float32]]
+) -> dict[str, NDArray[np.float32]]:
+    none = np.empty(0, np.float32)
+    return {
+        name: np.unique(np.concatenate([first.get(name, none), second.get(name, none)]))
+        for name in dict.fromkeys([*first, *second])
+    }
 
 
 def thresholds_of(package: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
@@ -83,7 +96,7 @@ def _tensor(values: list[Any], datatype: str) -> NDArray[Any]:
         return np.array([["" if value is None else value] for value in values], object)
     with np.errstate(over="ignore"):  # a number past float32 becomes an infinity, as it does in training
         wide = np.array([[math.nan if value is None else float(value)] for value in values], np.float64)
-        return wide.astype(np.float32)
+        return wide if datatype == "FP64" else wide.astype(np.float32)
 
 
 def _report(

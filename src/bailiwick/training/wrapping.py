@@ -72,8 +72,12 @@ class Draft:
         self._outputs = [each.name for each in self._session.get_outputs() if each.type.startswith("tensor(")]
 
     def run(self, rows: Arrays) -> dict[str, NDArray[Any]]:
-        """Every tensor that the graph gives, by name."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(rows)), strict=True))
+        """Every tensor that the graph gives, by name. Raises InvalidInput where it fails on rows the model answers."""
+        try:
+            found = self._session.run(self._outputs, dict(rows))
+        except Exception as error:  # ONNX Runtime's errors have no common class but this
+            raise InvalidInput(f"ONNX Runtime fails on it: {str(error).splitlines()[0][:300]}") from error
+        return dict(zip(self._outputs, found, strict=True))
 
     def readings(self, rows: Arrays, expected: Sequence[tuple[str, NDArray[Any]]]) -> list[Reading]:
         """For each output of the model, how it is best had. Raises InvalidInput where no reading has its shape."""

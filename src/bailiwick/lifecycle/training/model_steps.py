@@ -15,13 +15,15 @@ from bailiwick.evaluation.gates import check_gates, parse_gate
 from bailiwick.evaluation.metrics import metric as metric_named
 from bailiwick.evaluation.model import Evaluation
 from bailiwick.evaluation.slices import evaluate
+from bailiwick.features.boundaries import boundaries_of
 from bailiwick.features.compilation import compile_features
+from bailiwick.features.cross_fitting import training_matrix
 from bailiwick.features.fitting import fit_features
 from bailiwick.features.graph import FeatureGraph
 from bailiwick.features.model import FittedFeatures
-from bailiwick.features.specification import parse_features
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import score
+from bailiwick.lifecycle.training.declared import declared_features
 from bailiwick.lifecycle.training.run_record import TrainingRun
 from bailiwick.lifecycle.training.splits import Split, labels_of, split_by_time
 from bailiwick.pipelines.model import JSON, StepContext
@@ -39,7 +41,7 @@ WATCHED_ROWS = 1000
 def fit(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
     """Fit the declared features on what the model may learn from, never on the hold-out."""
     split = load_split(platform, project, context)
-    fitted = fit_features(parse_features(project.features), split.known)
+    fitted = fit_features(declared_features(project), split.known, _labels(project, split.known))
     context.progress(1.0, f"{len(fitted.names)} columns")
     return {"features": platform.blobs.put(fitted.to_json()), "digest": fitted.digest, "columns": len(fitted.names)}
 
@@ -82,11 +84,12 @@ def train(platform: Platform, project: Project, context: StepContext) -> Mapping
     """Fit the final model, package it as one ONNX graph, and refuse it unless graph and pipeline agree row by row."""
     tuned = msgspec.json.decode(platform.blobs.get(str(context.inputs["tune"]["tuning"])), type=TuneResult)
     split = load_split(platform, project, context)
-    proto = compile_features(_fitted(platform, context))
+    fitted = _fitted(platform, context)
+    proto = compile_features(fitted)
     graph = FeatureGraph(proto, threads=_threads())
     with TrainingRun(platform, project, context) as run:
         run.log_search(tuned)
-        known = _fold(project, graph, split.known)
+        known = _known(project, graph, split)
         context.progress(0.2, f"fitting on {len(known.labels):,} rows")
         fit_function = load_fit(project.train.entrypoint, project.folder)
         # Nothing is decided by the metric of the final fit, so a few rows are enough to watch it.
@@ -94,7 +97,7 @@ def train(platform: Platform, project: Project, context: StepContext) -> Mapping
         estimator = fit_final(fit_function, known, watched, params=tuned.params, tuning=tuning_of(project))
         context.progress(0.6, "packaging as ONNX")
         packed = package(proto, estimator)
-        report = check_parity(packed, graph.run, estimator, split.holdout)
+        report = check_parity(packed, graph.run, estimator, split.holdout, boundaries=boundaries_of(fitted))
         run.log({"parity_max_error": report.max_error, "train_rows": float(len(known.labels))})
         if not report.passed:
             raise CheckFailed(
@@ -146,7 +149,11 @@ def folds(platform: Platform, project: Project, context: StepContext) -> tuple[F
     """Feature matrices of train and valid, through the one graph that serves too."""
     split = load_split(platform, project, context)
     graph = FeatureGraph(compile_features(_fitted(platform, context)), threads=_threads())
-    return _fold(project, graph, split.train), _fold(project, graph, split.valid)
+    known, cut = _known(project, graph, split), split.train.num_rows
+    train, valid = (
+        Fold(known.features[part], known.labels[part], known.names) for part in (slice(cut), slice(cut, None))
+    )
+    return train, valid
 
 
 def tuning_of(project: Project) -> Tuning:
@@ -163,8 +170,11 @@ def tuning_of(project: Project) -> Tuning:
     )
 
 
-def _fold(project: Project, graph: FeatureGraph, rows: pa.Table) -> Fold:
-    return Fold(graph.run(rows), _labels(project, rows), graph.names)
+def _known(project: Project, graph: FeatureGraph, split: Split) -> Fold:
+    """The rows that features were fitted on; what is made of labels, is made for each row without its own."""
+    rows, labels = split.known, _labels(project, split.known)
+    matrix = training_matrix(graph, declared_features(project), rows, labels, threads=_threads())
+    return Fold(matrix, labels, graph.names)
 
 
 def _labels(project: Project, rows: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:

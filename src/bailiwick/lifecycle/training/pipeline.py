@@ -98,7 +98,12 @@ def _step(platform: Platform, project: Project, name: str) -> Step:
 def _version(project: Project, name: str) -> str:
     """Changes exactly when the part of the project file, or the user's code, that the step reads changes."""
     reads: dict[str, object] = {
-        "features": [project.features, holdout_text(project.evaluate.holdout), project.data.time],
+        "features": [
+            project.features,
+            holdout_text(project.evaluate.holdout),
+            project.data.time,
+            project.data.label.model_dump(mode="json"),
+        ],
         "tune": [
             project.train.model_dump(mode="json"),
             project.data.label.model_dump(mode="json"),

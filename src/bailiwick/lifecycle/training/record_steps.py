@@ -67,9 +67,12 @@ def _state(platform: Platform, actor: Actor, project: Project) -> None:
 
 
 def _reference(platform: Platform, project: Project, context: StepContext, package: bytes) -> bytes:
-    """What monitoring will hold live traffic against: all inputs of the snapshot, and answers on rows not learnt from."""
+    """What monitoring will hold live traffic against: all inputs of the snapshot, and answers on rows not learnt from.
+
+    Not the event time, of which every new window differs from all before.
+    """
     split = load_split(platform, project, context)
-    names = list(read_metadata(load(package)).inputs)
+    names = [name for name in read_metadata(load(package)).inputs if name != project.data.time]
     inputs = pa.concat_tables([split.known, split.holdout]).select(names)
     answers = pa.table({output_column("probability"): score(package, split.holdout)})
     of_inputs, of_answers = build_profile(inputs), build_profile(answers)
