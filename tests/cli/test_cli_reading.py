@@ -47,6 +47,9 @@ SHOWING = [
     ("tracking", "show", "{run}"),
     ("tracking", "compare", "{run}", "{run}", "--all"),
     ("data", "snapshots"),
+    ("data", "show", "{snapshot}"),
+    ("data", "read", "{snapshot}", "--rows", "2"),
+    ("data", "diff", "{snapshot}", "{snapshot}"),
     ("data", "stats", "{file}"),
     ("data", "compare", "{file}", "{file}"),
     ("webhooks", "list"),
@@ -58,7 +61,9 @@ SHOWING = [
 ]
 ELSEWHERE = {
     *[(name,) for name in ("up", "control", "serve", "work", "init", "apply", "run", "track", "cancel", "demo")],
-    *[("data", verb) for verb in ("schema", "validate", "snapshot")],
+    *[("data", verb) for verb in ("validate", "offending", "snapshot")],
+    *[("data", "schema", verb) for verb in ("infer", "update", "diff", "personal")],
+    *[("data", verb) for verb in ("name", "tag", "export", "split", "delete", "restore")],
     *[
         ("models", verb)
         for verb in ("register", "verify", "state", "approve", "reject", "promote", "rollback")

@@ -9,23 +9,54 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bailiwick.cli.files import write_text
-from bailiwick.cli.output import JsonOption, answer, busy, print_json, print_table, say, short, when
-from bailiwick.cli.session import open_session
+from bailiwick.cli import data_schema, snapshots
+from bailiwick.cli.data_schema import statistics_of
+from bailiwick.cli.output import JsonOption, busy, print_json, print_table, say
+from bailiwick.cli.snapshots import SourceArgument
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 app = typer.Typer(help="Data: statistics, schema, checks, snapshots.", no_args_is_help=True)
-
-SourceArgument = Annotated[str, typer.Argument(help="Files: a path or a glob of CSV, JSON lines or Parquet.")]
+app.add_typer(data_schema.app, name="schema")
 
 
 @app.command()
-def stats(source: SourceArgument, json: JsonOption = False) -> None:
-    """Statistics of each column."""
+def stats(
+    source: SourceArgument,
+    output: Annotated[Path | None, typer.Option(help="File for TFDV to read: .pb, .pbtxt or .tfrecord.")] = None,
+    by: Annotated[str, typer.Option(help="Column to slice by: statistics of each of its values too.")] = "",
+    weight: Annotated[str, typer.Option(help="Column that says how much a row counts.")] = "",
+    label: Annotated[str, typer.Option(help="Column whose lift by the values of others is wanted.")] = "",
+    correlations: Annotated[bool, typer.Option("--correlations", help="Of every two numeric columns.")] = False,
+    schema: Annotated[Path | None, typer.Option(help="Count tokens of the texts that this schema describes.")] = None,
+    meanings: Annotated[bool, typer.Option("--meanings", help="Guess which columns are times or texts.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Statistics of each column. Those beyond the table that is printed are in --json and --output."""
+    from bailiwick.data.schema import read_schema
+    from bailiwick.data.statistics.describing import describe
+    from bailiwick.data.statistics.slicing import slices_by
+
     with busy(f"Reading {source}"):
-        found = _statistics(source)
+        if by or weight or label or correlations or meanings or schema:
+            rows_read = _read(source)
+            found = describe(
+                rows_read,
+                source,
+                slices=slices_by(rows_read, by) if by else None,
+                weight=weight,
+                label=label,
+                correlations=correlations,
+                meanings=meanings,
+                schema=read_schema(schema) if schema else None,
+            )
+        else:
+            found = statistics_of(source)
+    if output is not None:
+        from bailiwick.data.statistics.files import write_statistics
+
+        write_statistics(found, output)
     if json:
         from google.protobuf.json_format import MessageToDict
 
@@ -38,27 +69,13 @@ def stats(source: SourceArgument, json: JsonOption = False) -> None:
 
 
 @app.command()
-def schema(
-    source: SourceArgument,
-    output: Annotated[Path | None, typer.Option(help="schema.pbtxt to write; otherwise standard output.")] = None,
-) -> None:
-    """Infer a schema. A person reviews it; then it is kept in git."""
-    from bailiwick.data.schema import infer_schema, schema_text
-
-    with busy(f"Reading {source}"):
-        text = schema_text(infer_schema(_statistics(source)))
-    if output is None:
-        say(text.rstrip("\n"))
-    else:
-        write_text(output, text)
-        say(f"Wrote {output}: review it, then keep it in git.")
-
-
-@app.command()
 def validate(
     source: SourceArgument,
     schema: Annotated[Path, typer.Option(help="The reviewed schema.pbtxt.")],
     environment: Annotated[str, typer.Option(help="Schema environment, e.g. serving.")] = "",
+    previous: Annotated[str, typer.Option(help="Files of earlier data, for the schema's drift comparators.")] = "",
+    serving: Annotated[str, typer.Option(help="Files of serving data, for the schema's skew comparators.")] = "",
+    checks: Annotated[list[str] | None, typer.Option("--check", help="SQL that is true of each row; repeat.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Check data against a schema. Exit 1, naming the anomalies, when it does not fit."""
@@ -67,7 +84,17 @@ def validate(
 
     reviewed = read_schema(schema)
     with busy(f"Reading {source}"):
-        anomalies = find_anomalies(_statistics(source), reviewed, environment=environment)
+        anomalies = find_anomalies(
+            statistics_of(source),
+            reviewed,
+            environment,
+            previous=statistics_of(previous) if previous else None,
+            serving=statistics_of(serving) if serving else None,
+        )
+        if checks:
+            from bailiwick.data.validation.sql import SqlCheck, check_sql
+
+            anomalies += check_sql(_read(source), [SqlCheck(expression, expression) for expression in checks])
     if json:
         print_json(anomalies)
     else:
@@ -75,6 +102,38 @@ def validate(
         columns = ["severity", "column", "kind", "what"]
         print_table("Anomalies", columns, rows, empty="No anomalies: the data fits the schema.", below="what")
     if any(anomaly.severity == "ERROR" for anomaly in anomalies):
+        sys.exit(1)
+
+
+@app.command()
+def offending(
+    source: SourceArgument,
+    schema: Annotated[Path | None, typer.Option(help="A schema.pbtxt that the rows should fit.")] = None,
+    checks: Annotated[list[str] | None, typer.Option("--check", help="SQL that is true of each row; repeat.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows to list of each check.")] = 10,
+    json: JsonOption = False,
+) -> None:
+    """List the rows that break a schema or a check in SQL. Exit 1 when there are some."""
+    from bailiwick.data.schema import read_schema
+    from bailiwick.data.validation.sql import SqlCheck, offending_rows, schema_checks
+
+    asked = [SqlCheck(expression, expression) for expression in checks or []]
+    asked += schema_checks(read_schema(schema)) if schema is not None else []
+    with busy(f"Reading {source}"):
+        found = offending_rows(_read(source), asked, limit=limit)
+    if json:
+        print_json([
+            {"check": one.check.name, "count": one.count, "rows": [
+                {"row": place + 1, **values} for place, values in zip(one.places, one.rows.to_pylist(), strict=True)
+            ]}
+            for one in found
+        ])  # fmt: skip
+    for one in found if not json else []:
+        rows = [(place + 1, *values.values()) for place, values in zip(one.places, one.rows.to_pylist(), strict=True)]
+        print_table(f"{one.check.name}: {one.count:,} rows", ["row", *one.rows.column_names], rows, empty="")
+    if not found and not json:
+        say("No row breaks a check.")
+    if found:
         sys.exit(1)
 
 
@@ -113,49 +172,14 @@ def compare(
         sys.exit(1)
 
 
-@app.command()
-def snapshot(
-    source: SourceArgument,
-    dataset: Annotated[str, typer.Option(help="Name of the dataset it is a snapshot of.")],
-    time: Annotated[str, typer.Option(help="Column of the event time, if there is one.")] = "",
-    json: JsonOption = False,
-) -> None:
-    """Keep the rows as they are now. The same rows twice are one snapshot."""
-    with open_session(create=True) as (platform, actor), busy(f"Reading {source}"):
-        rows = _read(source)
-        kept = platform.data.ingest(actor, dataset, rows, source=source, time_column=time)
-    answer(f"Snapshot {short(kept.id)} of {dataset}: {kept.rows:,} rows, digest {kept.digest}.", kept, as_json=json)
-
-
-@app.command()
-def snapshots(
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
-    json: JsonOption = False,
-) -> None:
-    """The snapshots that were kept, newest first."""
-    with open_session() as (platform, actor):
-        found = platform.data.snapshots(actor.workspace, dataset)
-    if json:
-        print_json(found)
-        return
-    rows = [
-        (short(s.id), s.dataset, s.rows, when(s.time_from)[:10], when(s.time_to)[:10], s.digest[:12], when(s.created))
-        for s in found
-    ]
-    columns = ["snapshot", "dataset", "rows", "from", "to", "digest", "kept (UTC)"]
-    print_table("Snapshots", columns, rows, empty="No snapshots yet: `bailiwick run` makes the first.")
+for _command in snapshots.COMMANDS:
+    app.command()(_command)
 
 
 def _read(source: str) -> pa.Table:
     from bailiwick.data.sources import read_source
 
     return read_source(source, Path.cwd())
-
-
-def _statistics(source: str) -> Any:
-    from bailiwick.data.statistics import compute_statistics
-
-    return compute_statistics(_read(source), name=source)
 
 
 def _summary(feature: Any) -> tuple[object, ...]:

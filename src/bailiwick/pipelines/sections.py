@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from bailiwick.core.errors import InvalidInput
 from bailiwick.pipelines.cron import parse_cron
 from bailiwick.pipelines.notation import Budget, BudgetText, DurationMs, Holdout, HoldoutText, OptionalDurationMs
+from bailiwick.pipelines.transform_schema import transform_schema
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Words = Annotated[str, Field(max_length=10_000)]
@@ -45,10 +46,35 @@ class Label(Section):
     positive: Scalar = 1
 
 
+ColumnType = Literal["integer", "number", "text", "boolean", "date", "timestamp"]
+
+
+class Reading(Section):
+    """How the source is read, where its name does not say it."""
+
+    format: Literal["", "csv", "jsonl", "parquet", "arrow", "delta"] = Field(
+        default="", description="What the files are; told by their endings where left out"
+    )
+    query: Words = Field(default="", description="SQL that selects the rows, where the source is a database's URL")
+    version: int | None = Field(default=None, ge=0, description="Version of a Delta table; the newest where left out")
+    delimiter: str = Field(default="", max_length=1, description="What separates the cells of CSV")
+    quote: str = Field(default='"', max_length=1, description="What encloses cells of CSV; empty for nothing")
+    escape: str = Field(default="", max_length=1, description="What stands before a quote that is meant as such")
+    decimal: str = Field(default=".", min_length=1, max_length=1, description="Decimal point of numbers in CSV")
+    encoding: Text = Field(default="utf-8", description="Encoding of CSV and JSON lines, e.g. latin-1")
+    skip: int = Field(default=0, ge=0, description="Rows of CSV before the header")
+    names: list[Text] = Field(default=[], description="Columns of CSV without a header")
+    types: dict[Text, ColumnType] = Field(default={}, description="Types of columns of CSV and JSON lines")
+
+
 class Data(Section):
     """Where the data is, and what its columns mean."""
 
-    source: Text = Field(description="File glob relative to the project file: *.parquet, *.csv or *.jsonl")
+    source: Words = Field(
+        min_length=1,
+        description="Path or glob relative to the project file, URL of an object store, or of a database",
+    )
+    read: Reading = Field(default_factory=Reading, description="How the source is read")
     time: Text = Field(description="Column of the event time; splits and windows never look ahead of it")
     key: str = Field(default="", description="Column that names a row; predictions are assigned to variants by it")
     label: Label
@@ -67,23 +93,7 @@ def _transform(value: object) -> object:
     )
 
 
-Transform = Annotated[
-    Any,
-    PlainValidator(_transform),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "string"}, {"type": "object", "minProperties": 1, "maxProperties": 1}],
-            "examples": [
-                "number",
-                "log",
-                {"scale": "standard"},
-                {"bucketize": 10},
-                {"one_hot": {"min_count": 50}},
-                {"category": {"min_count": 50}},
-            ],
-        }
-    ),
-]
+Transform = Annotated[Any, PlainValidator(_transform), WithJsonSchema(transform_schema())]
 
 
 class Tune(Section):

@@ -10,18 +10,23 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from bailiwick.core.errors import CheckFailed, InvalidInput
 from bailiwick.data.schema import infer_schema, read_schema, schema_text, write_schema
-from bailiwick.data.sources import read_source
+from bailiwick.data.sources import SourceOptions, open_source, without_password
 from bailiwick.data.validation import Anomaly, validate
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.training.declared import declared_features
 from bailiwick.pipelines.model import JSON, StepContext
 from bailiwick.pipelines.project import Project
+from bailiwick.pipelines.sections import Reading
 
 
 def ingest(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
     """Read the project's source, keep the rows of [start, end) event time, and make them a snapshot."""
     config = project.data
-    context.progress(0.1, f"reading {config.source}")
-    rows = read_source(config.source, project.folder, columns=_named_columns(project))
+    context.progress(0.1, f"reading {without_password(config.source)}")
+    source = open_source(
+        config.source, project.folder, needed=_named_columns(project), options=source_options(config.read)
+    )
+    rows = source.table()
     start, end = context.params.get("start"), context.params.get("end")
     if config.time:
         if isinstance(start, int):
@@ -29,10 +34,10 @@ def ingest(platform: Platform, project: Project, context: StepContext) -> Mappin
         if isinstance(end, int):
             rows = rows.filter(pc.less(rows[config.time], end))
     if not rows.num_rows:
-        raise CheckFailed(f"{config.source} has no rows between {start} and {end} (event time, ms).")
+        raise CheckFailed(f"{source.name} has no rows between {start} and {end} (event time, ms).")
     context.progress(0.5, f"{rows.num_rows:,} rows")
     snapshot = platform.data.ingest(
-        context.actor, project.name, rows, source=config.source, time_column=config.time or ""
+        context.actor, project.name, rows, source=source.name, time_column=config.time or ""
     )
     return {
         "snapshot": snapshot.id,
@@ -42,10 +47,17 @@ def ingest(platform: Platform, project: Project, context: StepContext) -> Mappin
     }
 
 
+def source_options(read: Reading) -> SourceOptions:
+    """The project file's `data.read` in the words of sources."""
+    values = read.model_dump()
+    return SourceOptions(**{**values, "names": tuple(values["names"])})
+
+
 def _named_columns(project: Project) -> list[str]:
     """Columns the project file counts on; a source without one is refused by name before anything is kept."""
     data = project.data
-    named = [data.time, data.key, data.label.column, *project.features, *project.evaluate.slices]
+    read = [column for spec in declared_features(project) for column in spec.reads]
+    named = [data.time, data.key, data.label.column, *read, *project.evaluate.slices]
     return list(dict.fromkeys(name for name in named if name))
 
 
