@@ -98,6 +98,8 @@ def test_an_unknown_step_is_named(project: Path) -> None:
         (("data", "stats", "*.jsonl"), 2, "No file matches"),
         (("data", "stats", "broken.parquet"), 2, "broken.parquet cannot be read"),
         (("data", "stats", "."), 2, "is a folder"),
+        (("data", "stats", "a.csv", "b.csv", "rows.csv"), 2, "3 sources are named, 'rows.csv' last"),
+        (("data", "snapshot", "a.csv", "rows.csv", "--dataset", "d"), 2, "Put a glob in quotes"),
         (("data", "schema", "infer", "rows.csv", "--output", "no/such/folder/x.pbtxt"), 2, "is not a folder"),
         (("data", "schema", "infer", "rows.csv", "--output", "."), 5, "Is a directory"),
         (("data", "validate", "rows.csv", "--schema", "nowhere.pbtxt"), 2, "nowhere.pbtxt"),

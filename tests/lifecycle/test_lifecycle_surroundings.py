@@ -76,7 +76,7 @@ def test_a_training_run_keeps_its_code_packages_host_and_how_it_fared(
     assert run.tags[COMMIT_TAG] == git(repository, "rev-parse", "HEAD")
     assert run.tags[DIRTY_TAG] == "true"
     assert run.tags["mlflow.source.name"] == "fraud:fit"
-    assert {DIFF_TAG, LOCK_TAG, "bailiwick.host.name", "bailiwick.environment"} <= set(run.tags)
+    assert {DIFF_TAG, LOCK_TAG, "bailiwick.host.name"} <= set(run.tags)
     steps = [
         point.step for point in platform.tracking.metric_history("default", run.id, "system/disk_usage_percentage")
     ]

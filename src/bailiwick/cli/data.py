@@ -12,7 +12,7 @@ import typer
 from bailiwick.cli import data_schema, snapshots
 from bailiwick.cli.data_schema import statistics_of
 from bailiwick.cli.output import JsonOption, busy, print_json, print_table, say
-from bailiwick.cli.snapshots import SourceArgument
+from bailiwick.cli.sources import OneSource, SourceArgument
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +21,7 @@ app = typer.Typer(help="Data: statistics, schema, checks, snapshots.", no_args_i
 app.add_typer(data_schema.app, name="schema")
 
 
-@app.command()
+@app.command(cls=OneSource)
 def stats(
     source: SourceArgument,
     output: Annotated[Path | None, typer.Option(help="File for TFDV to read: .pb, .pbtxt or .tfrecord.")] = None,
@@ -68,7 +68,7 @@ def stats(
     print_table(title, columns, rows, empty="The source has no columns.")
 
 
-@app.command()
+@app.command(cls=OneSource)
 def validate(
     source: SourceArgument,
     schema: Annotated[Path, typer.Option(help="The reviewed schema.pbtxt.")],
@@ -105,7 +105,7 @@ def validate(
         sys.exit(1)
 
 
-@app.command()
+@app.command(cls=OneSource)
 def offending(
     source: SourceArgument,
     schema: Annotated[Path | None, typer.Option(help="A schema.pbtxt that the rows should fit.")] = None,
@@ -172,7 +172,8 @@ def compare(
         sys.exit(1)
 
 
-for _command in snapshots.COMMANDS:
+app.command(cls=OneSource)(snapshots.snapshot)
+for _command in snapshots.OF_SNAPSHOTS:
     app.command()(_command)
 
 

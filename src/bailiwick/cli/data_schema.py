@@ -10,14 +10,14 @@ import typer
 
 from bailiwick.cli.files import write_text
 from bailiwick.cli.output import JsonOption, busy, print_json, print_table, say
-from bailiwick.cli.snapshots import SourceArgument
+from bailiwick.cli.sources import OneSource, SourceArgument
 
 app = typer.Typer(help="The schema: infer, update, compare, mark personal data.", no_args_is_help=True)
 
 SchemaArgument = Annotated[Path, typer.Argument(help="A schema.pbtxt.")]
 
 
-@app.command()
+@app.command(cls=OneSource)
 def infer(
     source: SourceArgument,
     output: Annotated[Path | None, typer.Option(help="schema.pbtxt to write; otherwise standard output.")] = None,
@@ -36,7 +36,7 @@ def infer(
         say(f"Wrote {output}: review it, then keep it in git.")
 
 
-@app.command()
+@app.command(cls=OneSource)
 def update(
     source: SourceArgument,
     schema: Annotated[Path, typer.Option(help="The reviewed schema.pbtxt.")],

@@ -9,16 +9,11 @@ import typer
 
 from bailiwick.cli.output import JsonOption, answer, busy, print_json, print_table, say, short, when
 from bailiwick.cli.session import open_session
+from bailiwick.cli.sources import SourceArgument
 
 if TYPE_CHECKING:
     from bailiwick.data.model import Snapshot
 
-SourceArgument = Annotated[
-    str,
-    typer.Argument(
-        help="A path or glob, an s3://, gs://, az:// or https:// URL, a Delta table, or a database's URL with ?query=SELECT …"
-    ),
-]
 SnapshotArgument = Annotated[
     str, typer.Argument(help="Its id or digest, or part of one; DATASET@NAME, DATASET@latest or DATASET@TIME.")
 ]
@@ -252,7 +247,7 @@ def split(
     )
 
 
-COMMANDS = (snapshot, snapshots, show, read, name, tag, diff, export, split, delete, restore)
+OF_SNAPSHOTS = (snapshots, show, read, name, tag, diff, export, split, delete, restore)
 
 
 def _first(snapshot: Snapshot) -> list[str]:

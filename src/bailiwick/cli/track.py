@@ -63,8 +63,14 @@ def track(
     if json:
         print_json(outcome)
     else:
-        say(f"Run {outcome.run} {outcome.status.lower()} after {outcome.seconds:.1f} s", err=True)
+        status = f" with exit status {outcome.exit_status}" if outcome.exit_status else ""
+        say(f"Run {outcome.run} {outcome.status.lower()}{status} after {outcome.seconds:.1f} s", err=True)
+        say(f"Look at it: {_where(settings, outcome.run)}", err=True)
     sys.exit(outcome.exit_status)
+
+
+def _where(settings: Settings, run: str) -> str:
+    return f"{settings.control_address}/runs/{run}" if settings.control_url else f"bailiwick tracking show {run[-8:]}"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from bailiwick.features.columns import TEXTS
 from bailiwick.features.derived import (
     CYCLES,
+    DAY_MS,
     FIRST_MOMENT,
     LAST_MOMENT,
     MOST_TOKENS,
@@ -29,8 +30,6 @@ from bailiwick.features.expression import read_expression
 from bailiwick.features.expression_nodes import compute
 from bailiwick.features.model import LIMIT
 from bailiwick.features.nodes import ML, RUNTIME, Nodes
-
-DAY_MS = 86_400_000
 
 
 def derive(graph: Nodes, feature: Derived) -> str:

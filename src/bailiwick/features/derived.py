@@ -14,6 +14,8 @@ CYCLES = {"hour": 24, "weekday": 7, "month": 12, "day_of_year": 366}
 DATE_PARTS = ("year", "month", "day", "hour", "minute", "minute_of_day", "weekday", "day_of_year")
 """`weekday` is 0 on Monday; `month`, `day` and `day_of_year` begin with 1. All in UTC."""
 
+DAY_MS = 86_400_000
+
 MOST_TOKENS = 256
 """Tokens of a text that are seen; what comes after them is not."""
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bailiwick.core.errors import InvalidInput
 from bailiwick.features.columns import NUMBERS, TEXTS, datatype_of, doubles, is_moment, numbers, texts
 from bailiwick.features.derived import (
+    DAY_MS,
     FIRST_MOMENT,
     LAST_MOMENT,
     MOST_TOKENS,
@@ -33,7 +34,6 @@ from bailiwick.features.expression import evaluate, read_expression
 from bailiwick.features.model import CATEGORICAL, LIMIT, FeatureSpec, FittedFeature
 from bailiwick.features.states import Counts, Distribution, LabelCounts
 
-DAY_MS = 86_400_000
 Reads = Mapping[str, pa.DataType]
 Labels = NDArray[np.int64] | None
 

@@ -91,7 +91,7 @@ def track(order: Order, recorder: RunRecorder, *, out: IO[bytes], err: IO[bytes]
         COMMAND_TAG: _shown(order.command),
     }
     run = recorder.start(order.experiment, name=order.name, user=_user(), tags={**source, **around.tags()})
-    report(f"Run {run.id} in experiment {order.experiment!r} at {recorder.url}")
+    report(f"Run {run.id} in experiment {order.experiment!r}")
     return _Tracked(order, recorder, run, report).execute(around, out=out, err=err)
 
 

@@ -1,4 +1,4 @@
-"""Facts about the code and the machine of a run: what someone needs to run it again, found without being told."""
+"""The libraries and the machine that a version was made with, as the registry keeps them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from bailiwick.core.canonical import digest_of
-from bailiwick.tracking.provenance.code import git
-
-ENVIRONMENT_TAG = "bailiwick.environment"
 
 MAIN_PACKAGES = (
     "bailiwick",
@@ -36,13 +32,8 @@ MAIN_PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`git_commit` is "" outside a git work tree or without git; `digest` covers the Python version and the packages.
+    """`digest` covers the Python version and the packages. What its code was, and all that is installed, is told of its run."""
 
-    `git_dirty` means tracked files differ from the commit; files that git does not track are not looked at.
-    """
-
-    git_commit: str
-    git_dirty: bool
     python: str
     packages: Mapping[str, str]
     digest: str
@@ -53,21 +44,12 @@ class Environment:
         """A JSON object, as the registry keeps it."""
         return asdict(self)
 
-    def tags(self) -> dict[str, str]:
-        """Tags for a run; those of its code come with the code."""
-        return {ENVIRONMENT_TAG: self.digest}
 
-
-def describe_environment(folder: Path | None = None, *, packages: Sequence[str] = MAIN_PACKAGES) -> Environment:
-    """The environment of this process, and of the code in `folder` (the working directory by default)."""
-    where = folder or Path.cwd()
-    commit = git(where, "rev-parse", "HEAD")
-    dirty = bool(commit and git(where, "status", "--porcelain", "--untracked-files=no"))
+def describe_environment(packages: Sequence[str] = MAIN_PACKAGES) -> Environment:
+    """The environment of this process."""
     python = platform.python_version()
     installed = installed_versions(packages)
     return Environment(
-        git_commit=commit,
-        git_dirty=dirty,
         python=python,
         packages=installed,
         digest=digest_of({"python": python, "packages": installed}),

@@ -17,6 +17,7 @@ from bailiwick.pipelines.model import JSON, StepContext
 from bailiwick.pipelines.project import Project
 from bailiwick.tracking.environment import describe_environment
 from bailiwick.tracking.licences import installed_licences
+from bailiwick.tracking.provenance.code import git
 from bailiwick.training.entrypoint import source_digest
 from bailiwick.training.metadata import read_metadata
 
@@ -30,7 +31,8 @@ def register(platform: Platform, project: Project, context: StepContext) -> Mapp
     trained, judged = context.inputs["train"], context.inputs["evaluate"]
     package = str(trained["package"])
     data = platform.blobs.get(package)
-    environment = describe_environment(project.folder)
+    environment = describe_environment()
+    commit = git(project.folder, "rev-parse", "HEAD")
     version = platform.registry.register(
         context.actor,
         project.name,
@@ -42,7 +44,7 @@ def register(platform: Platform, project: Project, context: StepContext) -> Mapp
         slices=dict(judged["slices"]),  # type: ignore[arg-type]
         parity=dict(trained["parity"]),  # type: ignore[arg-type]
         environment=environment.to_json() | {"licences": installed_licences(environment.packages)},
-        code_version=environment.git_commit or source_digest(project.train.entrypoint, project.folder),
+        code_version=commit or source_digest(project.train.entrypoint, project.folder),
         parameters=dict(trained["parameters"]),  # type: ignore[arg-type]
         reference_profile=platform.blobs.put(_reference(platform, project, context, data)),
         description=str(context.params.get("reason") or ""),

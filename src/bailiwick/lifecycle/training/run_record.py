@@ -13,7 +13,6 @@ from bailiwick.data.model import Snapshot
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.pipelines.model import PIPELINE_RUN_TAG, StepContext
 from bailiwick.pipelines.project import Project
-from bailiwick.tracking.environment import describe_environment
 from bailiwick.tracking.lineage.model import CONTEXT_TAG, MAX_DIGEST, Dataset, DatasetInput
 from bailiwick.tracking.model import MetricPoint, Run, RunInput, RunStatus
 from bailiwick.tracking.provenance.code import DIFF_FILE, DIFF_TAG, UNTRACKED_FILE
@@ -46,10 +45,9 @@ class TrainingRun:
 
     def __enter__(self) -> Self:
         folder, settings = self._project.folder, self._platform.settings
-        environment = describe_environment(folder)
         around = surroundings_here(folder, keep_changes=settings.run_diffs)
         source = {SOURCE_TAG: self._project.train.entrypoint, SOURCE_TYPE_TAG: "PROJECT"}
-        tags = {PIPELINE_RUN_TAG: self._context.run_id, **source, **environment.tags(), **around.tags()}
+        tags = {PIPELINE_RUN_TAG: self._context.run_id, **source, **around.tags()}
         snapshot = str(self._context.inputs["ingest"]["snapshot"])
         run = self._platform.tracking.start_run(
             self._actor,

@@ -16,11 +16,11 @@ from bailiwick.server.ui.page import Context, Visit
 from bailiwick.server.ui.prose import NOTE_TAG
 from bailiwick.server.ui.run_table import SYSTEM, asked_of, metric_rank, run_table
 from bailiwick.server.ui.words import label
-from bailiwick.tracking.environment import ENVIRONMENT_TAG
 from bailiwick.tracking.lineage.model import RunLinks
 from bailiwick.tracking.logged_models.model import LoggedModel
 from bailiwick.tracking.model import PARENT_TAG, RUN_NAME_TAG, Run, RunStatus
 from bailiwick.tracking.provenance.code import COMMIT_TAG, DIRTY_TAG
+from bailiwick.tracking.provenance.lock import LOCK_TAG, PYTHON_TAG
 
 CHARTS = 8
 SYSTEM_CHARTS = 12
@@ -36,7 +36,8 @@ CODE_TAGS = {
     "mlflow.source.name": "Program",
     "mlflow.source.type": "Started as",
     "mlflow.project.entryPoint": "Entry point",
-    ENVIRONMENT_TAG: "Environment",
+    PYTHON_TAG: "Python",
+    LOCK_TAG: "Environment",
     "mlflow.docker.image.uri": "Image",
     "mlflow.autologging": "Logged by",
 }
