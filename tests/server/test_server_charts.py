@@ -36,7 +36,8 @@ from bailiwick.server.ui.charts import (
     split_bar,
     stylesheet,
 )
-from bailiwick.server.ui.charts.scales import Scale, log_ticks, nice_ticks, time_ticks
+from bailiwick.server.ui.charts.scales import Scale, log_ticks, nice_ticks, tick_words, time_ticks
+from bailiwick.server.ui.words import compact
 
 EVIL = "<img src=x onerror=alert(1)>\"'&"
 DAY = 86_400_000
@@ -250,3 +251,15 @@ def test_the_stylesheet_is_complete_and_imports_nothing_from_elsewhere() -> None
     assert "--chart-1" in css
     assert "http" not in css
     assert "@import" not in css
+
+
+@pytest.mark.parametrize(
+    ("ticks", "said"),
+    [
+        ([0.0, 500.0, 1_000.0], ["0", "500", "1k"]),
+        ([59_991.0, 59_992.0, 59_993.0], ["59,991", "59,992", "59,993"]),
+        ([37_802.0, 37_802.5], ["37,802.0", "37,802.5"]),
+    ],
+)
+def test_ticks_are_written_so_that_they_can_be_told_apart(ticks: list[float], said: list[str]) -> None:
+    assert tick_words(ticks, compact) == said

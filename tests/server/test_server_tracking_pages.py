@@ -202,7 +202,7 @@ class TestRun:
         assert "<strong>whether</strong>" in text
         assert 'href="https://example.com"' in text
         assert "[bad](javascript:alert(1))" in text
-        assert "Cpu utilization percentage" in text
+        assert "CPU utilization percentage" in text
         assert "By hours since the run began." in text
         assert "flights 2013" in text
         assert f"/logged-models/{story.ids['logged_model']}" in text

@@ -28,9 +28,10 @@ def number(value: object, digits: int = 4) -> str:
 
 
 def metric(value: object) -> str:
-    """A model metric with four decimals, so that a column of them lines up."""
+    """A model metric with four decimals, so that a column of them lines up; what counts something has none."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return f"{value:.4f}"
+        counted = abs(value) > 1 and float(value).is_integer()
+        return f"{value:,.0f}" if counted else f"{value:.4f}"
     return number(value)
 
 
@@ -63,6 +64,7 @@ _LABELS = {
     "calibration_error": "Calibration error",
     "brier": "Brier score",
 }
+_CAPITALS = {"Cpu": "CPU", "cpu": "CPU", "Gpu": "GPU", "gpu": "GPU"}
 
 
 def label(name: str) -> str:
@@ -74,7 +76,7 @@ def label(name: str) -> str:
             before = name.removesuffix(f"_{known}").replace("_", " ")
             return f"{before[:1].upper()}{before[1:]} {text if text.isupper() or ' AUC' in text else text.lower()}"
     plain = name.replace("_", " ")
-    return plain[:1].upper() + plain[1:]
+    return " ".join(_CAPITALS.get(word, word) for word in (plain[:1].upper() + plain[1:]).split(" "))
 
 
 def compact(value: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bailiwick.server.ui.charts.figure import colour, element, empty_figure, figure, per_cent, table_of, words
-from bailiwick.server.ui.charts.scales import Scale, nice_ticks
+from bailiwick.server.ui.charts.scales import Scale, nice_ticks, tick_words
 from bailiwick.server.ui.words import compact, percent
 
 
@@ -76,10 +76,10 @@ def bar_chart(
 
 def _gridlines(ticks: Sequence[float], up: Scale, form: Callable[[float], str]) -> Markup:
     parts = []
-    for tick in ticks:
+    for tick, said in zip(ticks, tick_words(ticks, form), strict=True):
         y = per_cent(100 - up.place(tick))
         parts.append(element("line", x1="0", x2="100%", y1=y, y2=y, class_="grid"))
-        parts.append(element("text", form(tick), x="-8", y=y, dy="0.32em", text_anchor="end", class_="tick"))
+        parts.append(element("text", said, x="-8", y=y, dy="0.32em", text_anchor="end", class_="tick"))
     return element("g", *parts, aria_hidden="true")
 
 

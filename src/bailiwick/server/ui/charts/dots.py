@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bailiwick.server.ui.charts.figure import element, empty_figure, figure, per_cent, table_of, words
-from bailiwick.server.ui.charts.scales import Scale, nice_ticks
+from bailiwick.server.ui.charts.scales import Scale, nice_ticks, tick_words
 from bailiwick.server.ui.words import compact
 
 _ROW = 26
@@ -88,11 +88,11 @@ def _reference(place: float, height: int, said: str) -> Markup:
 
 def _gridlines(ticks: Sequence[float], across: Scale, height: int, form: Callable[[float], str]) -> Markup:
     parts = []
-    for index, tick in enumerate(ticks):
+    for index, (tick, said) in enumerate(zip(ticks, tick_words(ticks, form), strict=True)):
         x = per_cent(across.place(tick))
         anchor = "start" if index == 0 else "end" if index == len(ticks) - 1 else "middle"
         parts.append(element("line", x1=x, x2=x, y1=0, y2=height, class_="grid"))
-        parts.append(element("text", form(tick), x=x, y=height + 16, text_anchor=anchor, class_="tick"))
+        parts.append(element("text", said, x=x, y=height + 16, text_anchor=anchor, class_="tick"))
     return element("g", *parts, aria_hidden="true")
 
 

@@ -18,7 +18,7 @@ from bailiwick.server.ui.charts.figure import (
     table_of,
     words,
 )
-from bailiwick.server.ui.charts.scales import Scale, x_ticks, y_scale
+from bailiwick.server.ui.charts.scales import Scale, tick_words, x_ticks, y_scale
 from bailiwick.server.ui.words import compact, moment
 
 _INNER = 1000  # units of the stretched drawing that holds the lines
@@ -122,10 +122,10 @@ def _grid(
     up: Scale, ticks: Sequence[float], form: Callable[[float], str], across: Scale, *, time: bool, whole: bool
 ) -> Markup:
     parts = []
-    for tick in ticks:
+    for tick, said in zip(ticks, tick_words(ticks, form), strict=True):
         y = per_cent(100 - up.place(tick))
         parts.append(element("line", x1="0", x2="100%", y1=y, y2=y, class_="grid"))
-        parts.append(element("text", form(tick), x="-8", y=y, dy="0.32em", text_anchor="end", class_="tick"))
+        parts.append(element("text", said, x="-8", y=y, dy="0.32em", text_anchor="end", class_="tick"))
     for place, label in x_ticks(across, time=time, whole=whole, form=compact):
         x = across.place(place)
         parts.append(element("text", label, x=per_cent(x), y="100%", dy="18", text_anchor=_anchor(x), class_="tick"))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
 SMALLEST = 1e-300
+MOST_DECIMALS = 9
 """What is smaller, or no farther apart, cannot be told apart on an axis: its power of ten may be no double."""
 
 _TIME_STEPS = (
@@ -94,7 +95,16 @@ def x_ticks(
         return time_ticks(scale.low, scale.high, most)
     ticks = nice_ticks(scale.low, scale.high, most, whole=whole)
     inside = [tick for tick in ticks if scale.low <= tick <= scale.high]
-    return [(tick, form(tick)) for tick in inside]
+    return list(zip(inside, tick_words(inside, form), strict=True))
+
+
+def tick_words(ticks: Sequence[float], form: Callable[[float], str]) -> list[str]:
+    """What is written at ticks: in the chart's form, or with as many decimals as tell them apart (`60k` four times says nothing)."""
+    for say in (form, *((lambda tick, digits=digits: f"{tick:,.{digits}f}") for digits in range(MOST_DECIMALS))):
+        said = [say(tick) for tick in ticks]
+        if len(set(said)) == len(said):
+            return said
+    return [repr(tick) for tick in ticks]
 
 
 def _time_label(place: float, step: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bailiwick.server.ui.charts.figure import element, empty_figure, figure, per_cent, table_of, words
-from bailiwick.server.ui.charts.scales import SMALLEST, Scale, log_ticks, nice_ticks
+from bailiwick.server.ui.charts.scales import SMALLEST, Scale, log_ticks, nice_ticks, tick_words
 from bailiwick.server.ui.words import compact
 
 _MOST_WORDS = 12
@@ -76,17 +76,19 @@ def _across(
     logarithmic = log and low >= SMALLEST
     ticks = log_ticks(low, high) if logarithmic else nice_ticks(low, high)
     across = Scale(ticks[0], ticks[-1], logarithmic)
-    return [across.place(number) for number in numbers], [(across.place(tick), form(tick)) for tick in ticks]
+    return [across.place(number) for number in numbers], [
+        (across.place(tick), said) for tick, said in zip(ticks, tick_words(ticks, form), strict=True)
+    ]
 
 
 def _grid(
     ticks: Sequence[float], up: Scale, labels: Sequence[tuple[float, str]], form: Callable[[float], str]
 ) -> Markup:
     parts = []
-    for tick in ticks:
+    for tick, said in zip(ticks, tick_words(ticks, form), strict=True):
         y = per_cent(100 - up.place(tick))
         parts.append(element("line", x1="0", x2="100%", y1=y, y2=y, class_="grid"))
-        parts.append(element("text", form(tick), x="-8", y=y, dy="0.32em", text_anchor="end", class_="tick"))
+        parts.append(element("text", said, x="-8", y=y, dy="0.32em", text_anchor="end", class_="tick"))
     for place, label in labels:
         anchor = "start" if place < 4 else "end" if place > 96 else "middle"
         parts.append(element("text", label, x=per_cent(place), y="100%", dy=18, text_anchor=anchor, class_="tick"))
