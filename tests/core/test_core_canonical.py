@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,16 @@ _VALUES = st.recursive(
 def test_what_was_written_reads_back_to_the_same_bytes(value: object) -> None:
     written = canonical_json(value)
     assert canonical_json(from_canonical(written)) == written
+
+
+@given(_VALUES)
+def test_the_bytes_are_those_of_the_reference_implementation(value: object) -> None:
+    assert canonical_json(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("code", range(128))
+def test_every_character_of_ascii_is_escaped_as_the_standard_says(code: int) -> None:
+    assert canonical_json({chr(code): [chr(code)]}) == rfc8785.dumps({chr(code): [chr(code)]})
 
 
 def test_a_large_float_that_is_written_as_a_whole_number_survives() -> None:

@@ -50,6 +50,11 @@ class Actor:
 
 def system_actor(workspace: str, part: str) -> Actor:
     """The platform itself acting through one of its duties, e.g. `system:rollout`; it may do everything a duty needs."""
-    reserved = {Permission.MODELS_APPROVE, Permission.IDENTITIES_MANAGE, Permission.WORKSPACES_MANAGE}
-    everything = frozenset(Permission) - reserved
-    return Actor(identity=f"system:{part}", name=f"system:{part}", workspace=workspace, permissions=everything)
+    return Actor(identity=f"system:{part}", name=f"system:{part}", workspace=workspace, permissions=_OF_DUTIES)
+
+
+_OF_DUTIES = frozenset(Permission) - {
+    Permission.MODELS_APPROVE,
+    Permission.IDENTITIES_MANAGE,
+    Permission.WORKSPACES_MANAGE,
+}

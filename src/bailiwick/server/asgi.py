@@ -26,6 +26,7 @@ from bailiwick.server.auth import Authenticator
 from bailiwick.server.cards import WRITERS
 from bailiwick.server.metrics import HttpMetrics
 from bailiwick.server.middleware import BodyLimit, SecurityHeaders, WriteGuard
+from bailiwick.server.mlflow.desk import MlflowDesk
 from bailiwick.server.mlflow.door import MlflowDoor
 from bailiwick.server.ui.pages import page_routes
 from bailiwick.server.ui.static import StaticFiles
@@ -40,6 +41,7 @@ def create_app(
     check_routes(routes)
     authenticator = Authenticator(platform.identities, platform.workspaces, platform.settings)
     metrics = HttpMetrics()
+    desk = MlflowDesk(platform, authenticator, metrics)
     dispatcher = Dispatcher(platform, authenticator, metrics)
     native = [HttpRoute(row.path, dispatcher.endpoint(row), methods=[row.method], name=row.name) for row in routes]
     app = Starlette(
@@ -47,12 +49,13 @@ def create_app(
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(WriteGuard),
-            Middleware(MlflowDoor, platform=platform, authenticator=authenticator, metrics=metrics),
+            Middleware(MlflowDoor, desk=desk),
             Middleware(BodyLimit),
         ],
         exception_handlers={HTTPException: _on_http, BailiwickError: _on_refusal, Exception: _on_surprise},
     )
     app.state.metrics = metrics
+    app.state.mlflow = desk
     app.state.openapi = openapi(routes)
     app.state.revisions = RevisionWatch(platform)
     app.state.stopping = stopping

@@ -44,7 +44,7 @@ class Authenticator:
         if token:
             return self._identities.authenticate(token, workspace)
         if self.is_local(request):
-            return self._identities.local_admin(self._workspaces.require(workspace))
+            return self.local_actor(workspace)
         raise Unauthenticated(
             "This server needs an API token.", hint="Send it as 'Authorization: Bearer TOKEN', or sign in at /sign-in."
         )
@@ -54,6 +54,22 @@ class Authenticator:
         headers = request.headers
         shown = "authorization" in headers or COOKIE in request.cookies
         return not shown and self._workspaces.remembers(self._workspace(headers))
+
+    def local_workspace(self, host_header: str, peer_host: str) -> str | None:
+        """Where the user of this machine acts by a request with none of the headers that `actor` looks at, except Host.
+
+        None where somebody else may be asking.
+        """
+        local = self._settings.host in LOOPBACK and _is_loopback(peer_host) and _is_loopback(_host_name(host_header))
+        return self._settings.workspace if local else None
+
+    def remembers(self, workspace: str) -> bool:
+        """Whether `local_actor` answers without looking at the database."""
+        return self._workspaces.remembers(workspace)
+
+    def local_actor(self, workspace: str) -> Actor:
+        """The user of this machine. Raises NotFound for a workspace that is none."""
+        return self._identities.local_admin(self._workspaces.require(workspace))
 
     def is_local(self, request: Request) -> bool:
         """Whether the request can only have come from this machine and was meant for it.

@@ -15,8 +15,11 @@ from bailiwick.core.ids import new_id
 from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.outbox import OutboxKeeper
 from bailiwick.server.asgi import create_app
+from bailiwick.server.mlflow.connection import connections
 
 DRAIN_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75
+"""Between two requests of a training loop may lie a minute, and a client that finds its connection closed starts anew."""
 
 
 def run_control(settings: Settings) -> None:
@@ -30,10 +33,12 @@ def run_control(settings: Settings) -> None:
             server = uvicorn.Server(
                 uvicorn.Config(
                     app,
+                    http=connections(app.state.mlflow),
                     log_config=None,
                     access_log=False,
                     proxy_headers=False,  # who the peer is decides who is the local administrator
                     server_header=False,
+                    timeout_keep_alive=KEEP_ALIVE_SECONDS,
                     timeout_graceful_shutdown=DRAIN_SECONDS,
                 )
             )

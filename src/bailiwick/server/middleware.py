@@ -23,6 +23,11 @@ SECURITY_HEADERS = {
 }
 
 
+def security_headers() -> list[tuple[bytes, bytes]]:
+    """The headers of a response that is not marked as one to be cached."""
+    return [*_RAW_HEADERS, _NO_STORE]
+
+
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 _NO_STORE = (b"cache-control", b"no-store")
 

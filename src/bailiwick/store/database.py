@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from bailiwick.store.patience import Busy, is_patient, taking_turns
 from bailiwick.store.prepared import in_sqlalchemys_words
 
 BUSY_TIMEOUT_MS = 30_000
+
+_shared: ContextVar[Connection | None] = ContextVar("shared", default=None)
 
 metadata = MetaData(
     naming_convention={
@@ -38,6 +41,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = _engine(url)
+        self._writing = self.engine.execution_options(bailiwick_write=True)  # the same pool
         # Writers of one process take turns here: SQLite makes them wait by sleeping, for longer each time.
         self._turn = threading.Lock() if self.dialect == "sqlite" else None
 
@@ -52,8 +56,25 @@ class Database:
 
         Raises Unavailable when the database cannot be opened or reached, Corrupted when it is none.
         """
+        shared = _shared.get()
+        if shared is not None and shared.engine is self.engine:
+            yield shared
+            return
         with _translated("cannot be read"), self.engine.connect() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def read_together(self) -> Iterator[None]:
+        """In this block, every `read` looks at the same moment, and opens nothing of its own.
+
+        Not for blocks that yield to callers, whose reads would join in, nor for those that also write: a write is not seen.
+        """
+        with self.read() as connection:
+            token = _shared.set(connection)
+            try:
+                yield
+            finally:
+                _shared.reset(token)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -65,7 +86,7 @@ class Database:
         with (
             taking_turns(self._turn) if self._turn else nullcontext(),
             _translated("refused the write"),
-            self.engine.connect().execution_options(bailiwick_write=True) as connection,
+            self._writing.connect() as connection,
             connection.begin(),
         ):
             yield connection

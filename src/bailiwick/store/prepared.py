@@ -48,14 +48,11 @@ class Prepared:
     def rows(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
         """Every row, as the driver gives it. Raises what SQLAlchemy raises."""
         compiled = self._for(connection)
-        cursor = connection.connection.cursor()
+        driver: Any = connection.connection.dbapi_connection
         try:
-            cursor.execute(compiled.text, compiled.arguments(values))
-            found: list[Any] = cursor.fetchall()  # type: ignore[assignment]
+            found: list[Any] = driver.execute(compiled.text, compiled.arguments(values)).fetchall()
         except connection.dialect.loaded_dbapi.Error as error:
             raise in_sqlalchemys_words(error, compiled.text, connection) from error
-        finally:
-            cursor.close()
         return found
 
     def first(self, connection: Connection, values: Values) -> Any | None:
@@ -75,7 +72,8 @@ class Prepared:
     def run_rows(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         """The same for an INSERT, with the values of each row in the order of the table's columns."""
         compiled = self._for(connection)
-        cursor = connection.connection.cursor()
+        driver: Any = connection.connection.dbapi_connection
+        cursor = driver.cursor()
         try:
             if len(rows) == 1:
                 cursor.execute(compiled.text, rows[0])

@@ -7,7 +7,7 @@ rolls the change back, so no verb can change a record in silence.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection
@@ -90,6 +90,10 @@ class Records:
         """A read-only transaction."""
         with self.database.read() as connection:
             yield connection
+
+    def read_together(self) -> AbstractContextManager[None]:
+        """In this block, whatever several services read is of the same moment; see `Database.read_together`."""
+        return self.database.read_together()
 
     @contextmanager
     def change(self, actor: Actor, permission: Permission) -> Iterator[Change]:

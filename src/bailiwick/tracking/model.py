@@ -126,11 +126,10 @@ class RunInfo:
     artifact_uri: str
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One execution. `metrics` holds the latest value per key: the largest by (step, time, value), not the last written.
 
-    `user` is who the client said it worked for; `created_by` is the identity that was checked.
+    `user` is who the client said it worked for; `created_by` is the identity that was checked. A struct, as points are.
     """
 
     id: str

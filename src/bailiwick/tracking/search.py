@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
     Select,
     String,
     and_,
+    bindparam,
     func,
     literal,
     literal_column,
@@ -34,7 +36,9 @@ from sqlalchemy import (
 
 from bailiwick.core.filters import Clause, Ordering
 from bailiwick.core.paging import page_position, page_token
+from bailiwick.store.prepared import Prepared, among
 from bailiwick.tracking.conditions import KEPT, checked, kept_as, kept_condition, run_condition
+from bailiwick.tracking.matching import OPERATORS
 from bailiwick.tracking.model import View
 from bailiwick.tracking.ordering import Key, Term, after, exact, kinds_of, order_of, sorted_by
 from bailiwick.tracking.tables import HEAD_LENGTH, experiments, runs
@@ -151,11 +155,9 @@ class _Finder:
         named = [each for each in self._clauses if _names_runs(each)]
         if named:
             return self._sorted(runs, [self._condition(each) for each in named], exclude=named[0])
-        options = [each for each in self._clauses if each.entity in KEPT and each.comparator != "IS NULL"]
-        counts = self._counts(options)
-        if not options or min(counts) > FEW:
+        clause = self._rarest([each for each in self._clauses if each.entity in KEPT and each.comparator != "IS NULL"])
+        if clause is None:
             return None
-        clause = options[counts.index(min(counts))]
         kept = kept_as(clause.entity, "followed")
         found = [*self._in_experiments(kept.c, clause.key), kept_condition(kept.c, clause, self._dialect)]
         return self._sorted(kept.join(runs, runs.c.id == kept.c.run_id), found, exclude=clause)
@@ -257,16 +259,16 @@ class _Finder:
         chosen = columns.experiment_id == ids[0] if len(ids) == 1 else columns.experiment_id.in_(ids)
         return [columns.workspace == self._workspace, chosen, columns.key == key]
 
-    def _counts(self, clauses: Sequence[Clause]) -> list[int]:
-        """How many rows each clause finds in its index, counted no further than a little past FEW."""
-        if not clauses:
-            return []
-        counted = []
+    def _rarest(self, clauses: Sequence[Clause]) -> Clause | None:
+        """The clause that finds the fewest rows in its index, if those are few; none is counted past the fewest so far."""
+        rarest, fewest = None, FEW + 1
         for clause in clauses:
-            columns = kept_as(clause.entity, f"counted_{clause.entity}").c
-            found = select(literal(1)).where(*self._in_experiments(columns, clause.key), *_indexed(columns, clause))
-            counted.append(select(func.count()).select_from(found.limit(FEW + 1).subquery()).scalar_subquery())
-        return list(self._connection.execute(select(*counted)).one())
+            value = clause.value[:HEAD_LENGTH] if isinstance(clause.value, str) else clause.value
+            given = {"workspace": self._workspace, "experiments": [*self._ids], "key": clause.key, "value": value}
+            [(count,)] = _count_of(clause.entity, clause.comparator).rows(self._connection, {**given, "most": fewest})
+            if count < fewest:
+                rarest, fewest = clause, count
+        return rarest
 
     def _experiment_ids(self) -> tuple[str, ...]:
         if self._search.experiment_ids is not None:
@@ -284,14 +286,29 @@ def _names_runs(clause: Clause) -> bool:
     return (clause.entity, clause.key) == ("attribute", "run_id") and clause.comparator in {"=", "IN"}
 
 
-def _indexed(columns: Any, clause: Clause) -> list[ColumnElement[bool]]:
-    """The part of a clause that is a range of the index on values."""
-    if clause.entity == "metric" and clause.comparator != "!=":
-        return [kept_condition(columns, clause, "")]
-    if clause.comparator == "=":
-        assert isinstance(clause.value, str)
-        return [columns.head == clause.value[:HEAD_LENGTH]]
-    return []
+def _is_narrow(clause: Clause) -> bool:
+    """Whether a clause is a range of the index on values, rather than all that has its key."""
+    return clause.comparator == "=" or (clause.entity == "metric" and clause.comparator != "!=")
+
+
+@cache
+def _count_of(entity: str, comparator: str) -> Prepared:
+    """How many rows, `most` at most, a clause finds in its index. Made once: to write it takes longer than to count."""
+    columns = KEPT[entity].c
+    given: ColumnElement[Any] = bindparam("value")
+    narrowed: list[ColumnElement[bool]] = []
+    if _is_narrow(Clause(entity, "", comparator, None)):
+        metric = entity == "metric"
+        narrowed = (
+            [columns.is_nan == 0, OPERATORS[comparator](columns.value, given)] if metric else [columns.head == given]
+        )
+    here = (columns.workspace == bindparam("workspace"), columns.key == bindparam("key"), *narrowed)
+
+    def statement(dialect: str) -> Select[Any]:
+        found = select(literal(1)).where(*here, among(dialect, columns.experiment_id, "experiments"))
+        return select(func.count().label("count")).select_from(found.limit(bindparam("most")).subquery())
+
+    return Prepared(statement)
 
 
 def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -51,7 +51,7 @@ def read_body(data: bytes, kind: type[M]) -> M:
 def read_query(pairs: list[tuple[str, str]], kind: type[M]) -> M:
     """The message in a query string, where a repeated field is a repeated key. Raises MlflowError."""
     fields: dict[str, Any] = {}
-    lists = {name for name, hint in _hints(kind).items() if _is_list(hint)}
+    lists = _lists(kind)
     for name, value in pairs:
         if "\x00" in value:
             raise MlflowError(INVALID, f"Parameter {name[:100]!r} holds a NUL character, which no record can keep.")
@@ -139,6 +139,7 @@ def _explain_value(value: Any, hint: Any, path: str) -> None:
 
 
 _known_hints: dict[type, dict[str, Any]] = {}
+_known_lists: dict[type, frozenset[str]] = {}
 _known_nested: dict[type, tuple[str, ...]] = {}
 
 
@@ -147,6 +148,12 @@ def _hints(kind: type[Message]) -> dict[str, Any]:
         found = typing.get_type_hints(kind, include_extras=True)
         _known_hints[kind] = {name: found[name] for name in kind.__struct_fields__}
     return _known_hints[kind]
+
+
+def _lists(kind: type[Message]) -> frozenset[str]:
+    if kind not in _known_lists:
+        _known_lists[kind] = frozenset(name for name, hint in _hints(kind).items() if _is_list(hint))
+    return _known_lists[kind]
 
 
 def _nested(kind: type[Message]) -> tuple[str, ...]:

@@ -178,8 +178,10 @@ def restore(call: MlflowCall[RunMessage]) -> dict[str, Any]:
 
 def get(call: MlflowCall[RunMessage]) -> Made:
     """Deleted ones too."""
-    run = call.platform.tracking.run(call.workspace, run_id_of(call.message))
-    return Made(runs_json([run], links_of(call, [run.id]))[0])
+    run_id = run_id_of(call.message)
+    with call.platform.records.read_together():
+        run = call.platform.tracking.run(call.workspace, run_id)
+        return Made(runs_json([run], links_of(call, [run.id]))[0])
 
 
 def search(call: MlflowCall[SearchRuns]) -> Runs:
@@ -192,8 +194,9 @@ def search(call: MlflowCall[SearchRuns]) -> Runs:
         view=view_of(asked.run_view_type),
     )
     limit = page_size(asked.max_results)
-    page = call.platform.tracking.search_runs(call.workspace, search_for, limit=limit, token=asked.page_token or "")
-    links = links_of(call, [run.id for run in page.items])
+    with call.platform.records.read_together():
+        page = call.platform.tracking.search_runs(call.workspace, search_for, limit=limit, token=asked.page_token or "")
+        links = links_of(call, [run.id for run in page.items])
     return Runs(runs_json(page.items, links) or None, page.next or None)
 
 

@@ -51,6 +51,11 @@ class RouteTable:
             raise MlflowError(NOT_OFFERED, f"Bailiwick does not offer {part} of MLflow's generative-AI functions.")
         raise MlflowError(NO_ENDPOINT, f"{method[:20]} {path[:200]} is not part of the MLflow protocol as served here.")
 
+    def prompt(self, method: str, path: str) -> MlflowRoute | None:
+        """The route of a path without parameters, where it is one that is answered at once; None for any other."""
+        route = self._fixed.get(path, {}).get(method)
+        return route if route is not None and route.prompt else None
+
     def serves(self, path: str) -> bool:
         """Whether the path is one of these routes, by any method."""
         return any(True for _ in self._candidates(path))
