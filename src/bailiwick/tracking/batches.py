@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bailiwick.core.errors import BailiwickError
 from bailiwick.store.prepared import Prepared, among
 from bailiwick.tracking.errors import ParamChanged, RunDeleted, RunNotFound
-from bailiwick.tracking.metrics import latest_of, normal
+from bailiwick.tracking.metrics import LARGEST, latest_of, normal
 from bailiwick.tracking.model import PARENT_TAG, RUN_NAME_TAG, Lifecycle, MetricPoint
 from bailiwick.tracking.tables import HEAD_LENGTH, run_latest_metrics, run_metrics, run_params, run_tags, runs
 
@@ -93,9 +93,14 @@ def write_batches(connection: Connection, batches: Sequence[Batch], experiment_o
         params += [_text_row(batch, experiment_id, key, value) for key, value in batch.params.items()]
         for key, value in batch.tags.items():
             tags[batch.run_id, key] = _text_row(batch, experiment_id, key, value)
-        kept = [normal(point) for point in batch.metrics]
-        history += [_point_row(batch, point) for point in kept]
-        latest += [(*_point_row(batch, point), experiment_id) for point in latest_of(kept).values()]
+        workspace, run_id = batch.workspace, batch.run_id
+        history += [
+            (workspace, run_id, point.key, point.time, point.step, point.value, 0)
+            if type(point.value) is float and -LARGEST <= point.value <= LARGEST  # as nearly all of thousands are
+            else _point_row(batch, point)
+            for point in batch.metrics
+        ]
+        latest += [(*_point_row(batch, point), experiment_id) for point in latest_of(batch.metrics).values()]
     # In the order of their keys, rows fill a page of the database before the next is touched.
     for statement, rows in (
         (_PARAMS, params),
@@ -148,9 +153,10 @@ def _text_row(batch: Batch, experiment_id: str, key: str, value: str) -> tuple[o
 
 
 def _point_row(batch: Batch, point: MetricPoint) -> tuple[object, ...]:
-    is_nan = math.isnan(point.value)
-    value = 0.0 if is_nan else point.value
-    return batch.workspace, batch.run_id, point.key, point.time, point.step, value, int(is_nan)
+    kept = normal(point)
+    is_nan = math.isnan(kept.value)
+    value = 0.0 if is_nan else kept.value
+    return batch.workspace, batch.run_id, kept.key, kept.time, kept.step, value, int(is_nan)
 
 
 def _replace(statement: Any) -> Any:

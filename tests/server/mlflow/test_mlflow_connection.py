@@ -29,7 +29,9 @@ HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "Accept": "*/*",
     "Connection": "keep-alive",
+    "X-MLflow-Client-Version": "3.17.2",
 }
+"""What the MLflow client of that version sends."""
 
 
 @pytest.fixture

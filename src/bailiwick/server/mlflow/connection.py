@@ -28,6 +28,7 @@ _LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/._\-]*)(?:\?([A-Za-z0-9&=._\-]*))?
 _HEADER = re.compile(rb"([A-Za-z\-]+): ?([!-~](?:[ -~]*[!-~])?)")
 _PLAIN = frozenset(
     {b"host", b"user-agent", b"accept", b"accept-encoding", b"connection", b"content-type", b"content-length"}
+    | {b"x-mlflow-client-version"}
 )
 
 
