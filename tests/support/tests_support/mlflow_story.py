@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from bailiwick.lifecycle.platform import Platform
@@ -104,7 +103,7 @@ def state(platform: Platform) -> dict[str, Any]:
         "experiments": sorted(
             (each.name, each.lifecycle, tuple(each.tags.items()), each.created) for each in experiments
         ),
-        "runs": sorted((each.id, repr(asdict(each))) for each in runs),
+        "runs": sorted((each.id, repr(each)) for each in runs),
         "points": {
             run.id: repr(tracking.metric_history("default", run.id, key)) for run in runs for key in run.metrics
         },
