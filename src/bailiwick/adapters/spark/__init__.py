@@ -1,0 +1,1 @@
+"""Spark: statistics, validation, comparison, fitting and transformation where the rows are."""
