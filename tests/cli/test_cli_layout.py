@@ -19,7 +19,7 @@ CELLS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(
 @given(rows=st.lists(st.lists(CELLS, min_size=4, max_size=4), min_size=1, max_size=5))
 def test_no_line_is_wider_than_the_terminal(rows: list[list[object]]) -> None:
     for line in layout.table(["a", "b", "c", "d"], rows, room=80):
-        assert layout._length(line) <= 80
+        assert layout.cells_of(line) <= 80
 
 
 @given(text=st.text(alphabet=st.characters(), max_size=200))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.server.asgi import create_app
 from tests_support.control import TestClient, issue_tokens, local, remote
 from tests_support.populated import Story, empty, populate
+from tests_support.postgres import required
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ClientOf = Callable[..., TestClient]
 
@@ -70,3 +80,41 @@ def as_remote(app: Starlette) -> Iterator[ClientOf]:
     yield make
     for each in opened:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, the system's or playwright's own, or a skip that says so."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        _missing("playwright is not installed")
+    with sync_playwright() as play:
+        found = [shutil.which("chromium"), shutil.which("google-chrome"), play.chromium.executable_path]
+        path = next((each for each in found if each and Path(each).exists()), None)
+        if path is None:
+            _missing("Chromium is not installed")
+        opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def _missing(what: str) -> NoReturn:
+    if required("browser"):
+        pytest.fail(f"A browser is required here: {what}")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="module")
+def address(story: Story) -> Iterator[str]:
+    """The populated control plane on a real socket."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create_app(story.platform), log_config=None, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(20)

@@ -3,69 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-import uvicorn
 
 from bailiwick.pipelines.model import Pipeline, Step
-from bailiwick.server.asgi import create_app
 from bailiwick.server.ui.pages import PAGES
 from bailiwick.tracking.model import MetricPoint
+from tests_support.looks import CONTRAST, SCHEMES, WIDTHS, Scheme
 from tests_support.populated import ADMIN, FILES, Story
-from tests_support.postgres import required
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog
-
-Scheme: TypeAlias = Literal["light", "dark"]
-SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-WIDTHS = {"desktop": 1280, "tablet": 820, "telephone": 390}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, the system's or playwright's own, or a skip that says so."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        _missing("playwright is not installed")
-    with sync_playwright() as play:
-        found = [shutil.which("chromium"), shutil.which("google-chrome"), play.chromium.executable_path]
-        path = next((each for each in found if each and Path(each).exists()), None)
-        if path is None:
-            _missing("Chromium is not installed")
-        opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-def _missing(what: str) -> NoReturn:
-    if required("browser"):
-        pytest.fail(f"A browser is required here: {what}")
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="module")
-def address(story: Story) -> Iterator[str]:
-    """The populated control plane on a real socket."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(story.platform), log_config=None, lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(20)
 
 
 def paths(story: Story) -> dict[str, str]:
@@ -89,6 +40,8 @@ def paths(story: Story) -> dict[str, str]:
         "wrong-filter": f"/experiments/{story.ids['experiment']}?filter=metrics.loss+%3E",
         "one-metric": f"/runs/{story.ids['tracked_run']}?metric=loss&log=1",
         "tracked-model": "/models/tracked",
+        "data-compared": f"/data/{story.ids['wide']}?against={story.ids['wide_before']}",
+        "data-problem": f"/data/{story.ids['wide']}?against=none",
     }
     return {**found, "missing": "/nope", "sign_in": "/sign-in"}
 
@@ -287,22 +240,3 @@ def queue_a_run(story: Story) -> None:
     """Queue one more run, as another process would."""
     pipeline = Pipeline("train-more", [Step("only", (), lambda _context: {}, version="1")])
     story.platform.pipelines.submit(ADMIN, pipeline, {})
-
-
-CONTRAST = """() => {
-  const parse = text => { const n = text.match(/[\\d.]+/g).map(Number); return text.startsWith("color(srgb") ? [n[0]*255, n[1]*255, n[2]*255, n[3] ?? 1] : [n[0], n[1], n[2], n[3] ?? 1]; };
-  const light = c => { const f = v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }; return 0.2126 * f(c[0]) + 0.7152 * f(c[1]) + 0.0722 * f(c[2]); };
-  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
-  const behind = e => { const layers = []; for (let n = e; n; n = n.parentElement) { const c = parse(getComputedStyle(n).backgroundColor); layers.push(c); if (c[3] === 1) break; } return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255, 1]); };
-  const poor = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const e = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || e.closest("svg, .visually-hidden, .skip") || !e.offsetParent) continue;
-    const back = behind(e), front = over(parse(getComputedStyle(e).color), back);
-    const [a, b] = [light(front), light(back)].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) poor.push(`${e.tagName}.${e.className} ${ratio.toFixed(2)} ${walker.currentNode.data.trim().slice(0, 30)}`);
-  }
-  return [...new Set(poor)];
-}"""

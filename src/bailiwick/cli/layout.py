@@ -22,7 +22,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, room: int
     kept = [place for place, name in enumerate(columns) if not below or name != below]
     cells = [[cell(value) for value in row] for row in rows]
     numeric = [bool(rows) and all(_is_number(row[place]) for row in rows) for place in kept]
-    widths = _fit([max(_length(line[place]) for line in [list(columns), *cells]) for place in kept], room)
+    widths = _fit([max(cells_of(line[place]) for line in [list(columns), *cells]) for place in kept], room)
     lines = _row([columns[place] for place in kept], widths, numeric)
     for line in cells:
         lines += _row([line[place] for place in kept], widths, numeric)
@@ -43,7 +43,7 @@ def wrapped(text: str, size: int) -> list[str]:
         line = ""
         for word in part.split():
             joined = f"{line} {word}" if line else word
-            if _length(joined) <= size:
+            if cells_of(joined) <= size:
                 line = joined
                 continue
             lines += [line] if line else []
@@ -102,25 +102,25 @@ def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -
 
 
 def _broken(text: str, size: int) -> list[str]:
-    return [text] if _length(text) <= size and "\n" not in text else wrapped(text, size)
+    return [text] if cells_of(text) <= size and "\n" not in text else wrapped(text, size)
 
 
 def _chopped(word: str, size: int) -> list[str]:
     """The word in pieces that fit."""
     pieces = [""]
     for letter in word:
-        if _length(pieces[-1] + letter) > size:
+        if cells_of(pieces[-1] + letter) > size:
             pieces.append("")
         pieces[-1] += letter
     return pieces
 
 
 def _padded(text: str, size: int, *, right: bool) -> str:
-    space = " " * max(0, size - _length(text))
+    space = " " * max(0, size - cells_of(text))
     return space + text if right else text + space
 
 
-def _length(text: str) -> int:
+def cells_of(text: str) -> int:
     """Terminal cells of a text: wide East Asian letters take two, combining marks none."""
     if text.isascii():
         return len(text)

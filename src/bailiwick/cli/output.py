@@ -21,10 +21,17 @@ _ID = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{64})\b")
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """One line, or several, to standard output or error. A reader that has gone away (`| head`) is not an error."""
+    """One line, or several, to standard output or error. A reader that has gone away (`| head`) is not an error.
+
+    What the stream's encoding lacks is spelt out, as in Python.
+    """
     stream = sys.stderr if err else sys.stdout
     try:
-        stream.write(text + "\n")
+        try:
+            stream.write(text + "\n")
+        except UnicodeEncodeError:
+            known = stream.encoding or "ascii"
+            stream.write(text.encode(known, "backslashreplace").decode(known) + "\n")
         stream.flush()
     except BrokenPipeError:
         close_quietly(stream)

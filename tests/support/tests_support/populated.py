@@ -81,6 +81,7 @@ class Story:
         self._pipelines()
         self._tracked()
         self._hostile()
+        self._wide()
         self._seal()
         return self
 
@@ -315,6 +316,19 @@ class Story:
             ADMIN, name, version.number, "production", author="u-ada", evidence={HOSTILE: HOSTILE}
         )
         self.ids["hostile_model"] = name
+
+    def _wide(self) -> None:
+        """Two snapshots of more columns than a page shows, some with hostile names and values."""
+        for name, shift in (("wide_before", 0.0), ("wide", 2.0)):
+            rng = np.random.default_rng(9)
+            columns: dict[str, object] = {f"sensor_{i:03}": rng.normal(shift * (i < 3), 1, 300) for i in range(120)}
+            columns |= {HOSTILE: [HOSTILE, '"><img src=x onerror=alert(1)>', "</style></script>"] * 100}
+            columns |= {
+                "{{ 7 * 7 }}' onmouseover='alert(1)": rng.integers(0, 5, 300),
+                "empty": pa.nulls(300, pa.float64()),
+            }
+            kept = self.platform.data.ingest(ADMIN, "wide", pa.table(columns), source=HOSTILE)
+            self.ids[name] = kept.id
 
     def _seal(self) -> None:
         platform = self.platform

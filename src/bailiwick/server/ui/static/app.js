@@ -1,4 +1,5 @@
-// Comfort only: every page works without this file. Theme button, parts of a page that follow events, and MLflow's addresses.
+// Comfort only: every page works without this file. Theme button, searches, parts of a page that follow events, and MLflow's
+// addresses.
 (() => {
   // MLflow's clients print addresses of MLflow's own pages, which are all in the fragment: they lead to ours.
   const [place] = location.pathname === "/" && location.hash.startsWith("#/") ? location.hash.slice(1).split("?") : [""];
@@ -31,6 +32,27 @@
   // On a narrow screen the navigation is a strip that scrolls: show the item that is lit.
   const lit = document.querySelector(".nav [aria-current]");
   if (lit) lit.parentElement.scrollLeft = lit.offsetLeft - 16;
+
+  // <form data-smooth="list"> searches as one types: what it finds replaces the element of that id, and the address follows.
+  for (const form of document.querySelectorAll("form[data-smooth]")) {
+    let waiting = 0, asked = 0;
+    const search = async () => {
+      const fields = [...new FormData(form)].filter(([, value]) => value);
+      const address = `${location.pathname}${fields.length ? `?${new URLSearchParams(fields)}` : ""}`;
+      const mine = asked += 1;
+      const answer = await fetch(address, { headers: { Accept: "text/html" } }).catch(() => null);
+      if (!answer || !answer.ok || mine !== asked) return;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(form.dataset.smooth);
+      if (!fresh || mine !== asked) return;
+      document.getElementById(form.dataset.smooth).replaceChildren(...fresh.childNodes);
+      history.replaceState(null, "", address);
+    };
+    form.addEventListener("input", ({ target }) => {
+      if (target.name === "against") return form.requestSubmit();  // what stands above the list changes with it
+      clearTimeout(waiting);
+      waiting = setTimeout(search, target.type === "search" ? 200 : 0);
+    });
+  }
 
   // <main data-refresh="10"> asks for the page again and replaces each [data-live] part that changed, but never one that
   // someone is using: a focused field, an open <details> or a text selection stays as it is.
