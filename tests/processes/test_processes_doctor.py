@@ -11,6 +11,7 @@ from bailiwick.app import open_platform
 from bailiwick.core.settings import Settings
 from bailiwick.processes.doctor import Finding, examine
 from bailiwick.store.migrate import newest_revision
+from tests_support.smtp import smtp_server
 
 
 def _found(settings: Settings) -> dict[str, Finding]:
@@ -64,3 +65,15 @@ def test_ports_in_use_are_said_to_answer(tmp_path: Path) -> None:
 def test_an_address_that_others_reach_is_noted(tmp_path: Path) -> None:
     assert _found(Settings(home=tmp_path))["exposure"].state == "ok"
     assert _found(Settings(home=tmp_path, host="0.0.0.0", insecure=True))["exposure"].state == "note"
+
+
+def test_the_mail_server_is_looked_for_and_its_password_is_not_shown(tmp_path: Path) -> None:
+    assert _found(Settings(home=tmp_path))["mail"].state == "note"
+    with smtp_server() as box:
+        url = f"smtp://user:secret@127.0.0.1:{box.port}"
+        there = _found(Settings(home=tmp_path, smtp_url=url, mail_from="b@example.com"))["mail"]
+        assert (there.state, "secret" in there.detail) == ("ok", False)
+        assert _found(Settings(home=tmp_path, smtp_url=url))["mail"].failed
+    gone = _found(Settings(home=tmp_path, smtp_url=url, mail_from="b@example.com"))["mail"]
+    assert gone.failed
+    assert "cannot be reached" in gone.detail

@@ -48,6 +48,7 @@ BODIES = {
     "name_snapshot": {"snapshot": "missing"},
     "tag_snapshot": {"value": "core"},
     "delete_snapshot": {"reason": "mistake"},
+    "accept_snapshot": {"reason": "known"},
 }
 QUERIES = {
     "lineage": {"record": "source/anywhere"},

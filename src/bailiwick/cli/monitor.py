@@ -54,10 +54,17 @@ def alarms(
         print_json(found)
         return
     rows = [
-        (short(each.id), each.endpoint, words(each.kind), words(each.status), when(each.raised), each.message)
+        (
+            short(each.id),
+            each.endpoint or each.dataset,
+            words(each.kind),
+            words(each.status),
+            when(each.raised),
+            each.message,
+        )
         for each in found
     ]
-    columns = ["alarm", "endpoint", "kind", "status", "raised (UTC)", "message"]
+    columns = ["alarm", "about", "kind", "status", "raised (UTC)", "message"]
     print_table("Alarms", columns, rows, empty="No alarms.", below="message")
 
 

@@ -23,7 +23,8 @@ WebhookArgument = Annotated[str, typer.Argument(help="Id of the webhook (from `w
 EventsOption = Annotated[
     list[str] | None,
     typer.Option("--event", help="What it is told of; repeat for more. mlflow: model_version.created …; "
-                 "cloudevents: alias.set, alias.* or *; openlineage: run.complete … or *."),
+                 "cloudevents: alias.set, alias.* or *; openlineage: run.complete … or *; "
+                 "email and slack: alarm.raised, alarm.raised/dataset/NAME or *."),
 ]  # fmt: skip
 SecretOption = Annotated[
     str | None, typer.Option(help="Signs what is sent; `-` reads it from standard input, so that no history keeps it.")

@@ -125,6 +125,14 @@ class Settings:
     webhooks_plain: bool = field(
         default=False, metadata={"doc": "let webhooks use `http://`: events travel unencrypted"}
     )
+    smtp_url: str = field(
+        default="",
+        metadata={
+            "doc": "mail server for webhooks that are `mailto:` addresses: `smtp://USER:PASSWORD@HOST:587` (STARTTLS where "
+            "offered, required with a password) or `smtps://…:465`; empty means that no mail is sent"
+        },
+    )
+    mail_from: str = field(default="", metadata={"doc": "address that mail comes from; needed with `smtp_url`"})
     openlineage_file: str = field(
         default="",
         metadata={"doc": "file that OpenLineage run events are appended to, one JSON line each; empty means none"},

@@ -13,7 +13,7 @@ from bailiwick.core.errors import InvalidInput
 from bailiwick.data.comparison import compare
 from bailiwick.data.profile import FeatureProfile, NumericProfile, Profile, count
 from bailiwick.monitoring.detector import Detector, DetectorState, detect, each_window
-from bailiwick.monitoring.model import Drift, Kind, MonitorConfig
+from bailiwick.monitoring.model import WATCHED, Drift, Kind, MonitorConfig
 from bailiwick.monitoring.performance import bounded_baseline, bounded_losses, summarise
 from bailiwick.monitoring.windows import PROBABILITY, Rows
 
@@ -77,7 +77,7 @@ def judge(config: MonitorConfig, standard: Standard, rows: Rows, *, start: int, 
         prediction_drift=moved[0] if moved else None,
         skipped=skipped,
         performance=performance,
-        spent={kind: config.budget[kind] for kind in Kind if checked[kind]},
+        spent={kind: config.budget[kind] for kind in WATCHED if checked[kind]},
         findings=tuple(finding for finding in findings if finding is not None),
         state=state,
     )

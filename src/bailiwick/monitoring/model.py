@@ -13,11 +13,28 @@ LOSSES = ("misclassification", "brier", "log_loss")
 
 
 class Kind(StrEnum):
-    """What an alarm is about; each kind has its own share of the budget of false alarms."""
+    """What an alarm is about; each kind of `WATCHED` has its own share of an endpoint's budget of false alarms.
+
+    Those that begin with `data_` are about a snapshot: a declared check that failed, or a sudden change of its source.
+    """
 
     FEATURE_DRIFT = "feature_drift"
     PREDICTION_DRIFT = "prediction_drift"
     PERFORMANCE = "performance"
+    DATA_CHECK = "data_check"
+    DATA_SCHEMA = "data_schema"
+    DATA_VOLUME = "data_volume"
+    DATA_FRESHNESS = "data_freshness"
+    DATA_DISTRIBUTION = "data_distribution"
+
+    @property
+    def of_data(self) -> bool:
+        """Whether it is about a snapshot rather than an endpoint."""
+        return self not in WATCHED
+
+
+WATCHED = (Kind.FEATURE_DRIFT, Kind.PREDICTION_DRIFT, Kind.PERFORMANCE)
+"""The kinds that a monitor of an endpoint may raise."""
 
 
 class WindowStatus(StrEnum):
@@ -130,7 +147,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something changed, by evidence that is this strong without a change at most as often as the budget says."""
+    """Something changed, by evidence that is this strong without a change at most as often as the budget says.
+
+    One about data has no endpoint: `model` is then the dataset and `window` the snapshot, and `evidence` holds the
+    `severity` (`ERROR` keeps the snapshot from training while the alarm is open), the `findings`, and who is `told`.
+    """
 
     id: str
     workspace: str
@@ -146,6 +167,21 @@ class Alarm:
     closed: int | None
     closed_by: str
     note: str
+
+    @property
+    def dataset(self) -> str:
+        """The dataset that it is about; "" for one about an endpoint."""
+        return self.model if self.kind.of_data else ""
+
+    @property
+    def snapshot(self) -> str:
+        """Likewise the snapshot."""
+        return self.window if self.kind.of_data else ""
+
+    @property
+    def severity(self) -> str:
+        """ERROR or WARNING; of an endpoint's alarms nothing hangs on it."""
+        return str(self.evidence.get("severity", "ERROR"))
 
 
 @dataclass(frozen=True, slots=True)

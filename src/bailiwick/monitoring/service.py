@@ -17,6 +17,7 @@ from bailiwick.endpoints.log import PredictionLogs
 from bailiwick.monitoring.detector import DetectorState
 from bailiwick.monitoring.judgement import Judgement, Standard, judge
 from bailiwick.monitoring.model import (
+    WATCHED,
     Alarm,
     AlarmStatus,
     Drift,
@@ -136,7 +137,7 @@ class MonitorService:
         query = query if status is None else query.where(alarms.c.status == status)
         with self._records.read() as connection:
             rows = connection.execute(query.order_by(alarms.c.raised.desc(), alarms.c.id.desc())).all()
-        return [_alarm(row) for row in rows]
+        return [alarm_of(row) for row in rows]
 
     def alarm(self, workspace: str, alarm_id: str) -> Alarm:
         """One alarm. Raises NotFound."""
@@ -145,7 +146,7 @@ class MonitorService:
             row = connection.execute(select(alarms).where(chosen)).first()
         if row is None:
             raise NotFound.of("Alarm", alarm_id)
-        return _alarm(row)
+        return alarm_of(row)
 
     def acknowledge(self, actor: Actor, alarm_id: str, note: str = "") -> Alarm:
         """Somebody has seen it: the next of its kind is raised again. Repeating it changes nothing."""
@@ -178,8 +179,8 @@ class MonitorService:
             windows=tuple(self.windows(workspace, endpoint, limit=limit)),
             open_alarms=tuple(alarm for alarm in raised if alarm.status is AlarmStatus.OPEN),
             judged=sum(bool(each) for each in spent),
-            promised={kind.value: sum(each.get(kind.value, 0.0) for each in spent) for kind in Kind},
-            raised={kind.value: sum(alarm.kind is kind for alarm in raised) for kind in Kind},
+            promised={kind.value: sum(each.get(kind.value, 0.0) for each in spent) for kind in WATCHED},
+            raised={kind.value: sum(alarm.kind is kind for alarm in raised) for kind in WATCHED},
         )
 
     def _evaluate(self, actor: Actor, monitor: _Monitor, start: int) -> Window | None:
@@ -224,6 +225,11 @@ class MonitorService:
             return found
         if found.status is AlarmStatus.RESOLVED:
             raise Conflict(f"Alarm {alarm_id} is resolved already.")
+        if found.kind.of_data and not note.strip():
+            raise InvalidInput(
+                f"Alarm {alarm_id} keeps snapshot {found.snapshot} from training; say why it may be used after all.",
+                hint="Give a note.",
+            )
         with self._records.change(actor, Permission.MONITORS_WRITE) as change:
             mine = (alarms.c.workspace == change.workspace) & (alarms.c.id == alarm_id)
             values = {"status": status.value, "closed": change.time, "closed_by": actor.name, "note": note}
@@ -369,7 +375,8 @@ def _window(row: Row[Any]) -> Window:
     return Window(**{**values, **decoded, "status": WindowStatus(row.status)})
 
 
-def _alarm(row: Row[Any]) -> Alarm:
+def alarm_of(row: Row[Any]) -> Alarm:
+    """An alarm of its row."""
     values = dict(row._mapping)  # noqa: SLF001
     decoded = {"evidence": json.decode(row.evidence), "kind": Kind(row.kind), "status": AlarmStatus(row.status)}
     return Alarm(**{**values, **decoded})

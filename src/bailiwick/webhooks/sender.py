@@ -27,6 +27,7 @@ from bailiwick.webhooks.address import (
     split_url,
     system_resolver,
 )
+from bailiwick.webhooks.mail import SCHEME, MailServer, is_mail
 from bailiwick.webhooks.model import Answer
 
 TOTAL_SECONDS = 10.0
@@ -47,8 +48,10 @@ class Sender:
         total_seconds: float = TOTAL_SECONDS,
         resolve: Resolver | None = None,
         trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        mail: MailServer | None = None,
     ) -> None:
         self.rules = rules
+        self._mail = mail
         self._total = total_seconds
         self._resolve = resolve or system_resolver(min(CONNECT_SECONDS, total_seconds))
         self._trust = trust
@@ -59,7 +62,10 @@ class Sender:
         begun = time.monotonic()
         try:
             check_url(url, self.rules)
-            answer = self._post(url, headers, body, begun + self._total)
+            if is_mail(url):
+                answer = self._by_mail(url.removeprefix(SCHEME), headers, body)
+            else:
+                answer = self._post(url, headers, body, begun + self._total)
         except BailiwickError as error:
             answer = Answer(None, problem=str(error))
         except (OSError, HTTPException, ValueError) as error:
@@ -69,6 +75,11 @@ class Sender:
             answer = Answer(None, problem=reason[:RESPONSE_CHARACTERS])
         duration_ms = round((time.monotonic() - begun) * 1000)
         return Answer(answer.status, answer.text, answer.problem, duration_ms, answer.retry_after_ms)
+
+    def _by_mail(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        if self._mail is None:
+            raise Unavailable("No mail can be sent: the setting smtp_url names no mail server.")
+        return self._mail.send(address, headers, body, seconds=self._total)
 
     def _post(self, url: str, headers: Mapping[str, str], body: bytes, deadline: float) -> Answer:
         scheme, host, port, target = split_url(url)

@@ -15,6 +15,7 @@ from bailiwick.core.ids import new_id
 from bailiwick.store.journal.tables import entries
 from bailiwick.store.records import Change, Records
 from bailiwick.webhooks.address import check_url
+from bailiwick.webhooks.mail import is_mail
 from bailiwick.webhooks.model import (
     MAX_EVENTS,
     Answer,
@@ -45,6 +46,8 @@ from bailiwick.webhooks.vault import Vault
 MAX_WEBHOOKS = 200
 MAX_PAGE = 1_000
 MAX_ATTEMPTS_SHOWN = 100
+MAIL = "email"
+"""The format whose webhooks are mail addresses."""
 
 MANAGE = Permission.WEBHOOKS_MANAGE
 
@@ -72,6 +75,7 @@ class WebhookService:
     ) -> Webhook:
         """It is told of what is journalled after this. Names may repeat. Raises InvalidInput naming the field, LimitExceeded."""
         actor.require(MANAGE)
+        _check_fits(format, url)
         webhook_id = new_id()
         values = {
             "id": webhook_id,
@@ -117,6 +121,7 @@ class WebhookService:
         if name is not None:
             values["name"] = check_name(name)
         if url is not None:
+            _check_fits(found.format, url)
             values["url"] = check_url(url, self._sender.rules)
         if events is not None:
             values["events"] = self._checked_events(found.format, events)
@@ -196,6 +201,17 @@ class WebhookService:
             found = connection.execute(query.order_by(deliveries.c.id.desc()).limit(_page(limit)))
             return [delivery_of(row) for row in found]
 
+    def receipts(self, workspace: str, entry: str) -> dict[str, str]:
+        """What became of telling a journal entry: the delivery's status by the webhook's description, or its name."""
+        place = select(entries.c.leaf_index).where(entries.c.id == entry).scalar_subquery()  # which has an index
+        query = (
+            select(webhooks.c.name, webhooks.c.description, deliveries.c.status)
+            .join(deliveries, deliveries.c.webhook_id == webhooks.c.id)
+            .where(webhooks.c.workspace == workspace, deliveries.c.position == place)
+        )
+        with self._records.read() as connection:
+            return {row.description or row.name: str(row.status) for row in connection.execute(query)}
+
     def delivery(self, workspace: str, delivery_id: str) -> tuple[Delivery, list[Attempt]]:
         """One delivery and its newest attempts, newest first. Raises NotFound."""
         with self._records.read() as connection:
@@ -272,6 +288,15 @@ class WebhookService:
 
     def _sealed(self, secret: str, webhook_id: str) -> str | None:
         return self._vault.seal(check_secret(secret), webhook_id) if secret else None
+
+
+def _check_fits(format_name: str, url: str) -> None:
+    """Mail goes to addresses, and only mail does."""
+    if is_mail(url) != (format_name == MAIL):
+        raise InvalidInput(
+            f"A webhook of format {format_name!r} cannot go to {url[:200]!r}: format {MAIL!r} and addresses belong together.",
+            hint="Use --format email with mailto:name@example.com, and another format with an https URL.",
+        )
 
 
 def _locked(change: Change, webhook_id: str) -> AnyRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bailiwick.core.actor import Permission
 from bailiwick.data.model import Labels, Snapshot, SnapshotComparison
-from bailiwick.server.api import data
+from bailiwick.server.api import data, inspections
 from bailiwick.server.api.route import Route
 
 _READ = Permission.READ
@@ -48,6 +48,23 @@ SNAPSHOT_ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{_ONE}/tags/{{key}}", _WRITE, data.untag_snapshot, "Remove a tag.", Labels),
     Route(
         "POST", f"{_ONE}/delete", _WRITE, data.delete_snapshot, "Hide a snapshot.", Snapshot, body=data.DeleteSnapshot
+    ),
+    Route(
+        "GET",
+        f"{_ONE}/inspection",
+        _READ,
+        inspections.inspection,
+        "Checks, sudden changes and alarms of a snapshot.",
+        inspections.InspectedSnapshot,
+    ),
+    Route(
+        "POST",
+        f"{_ONE}/accept",
+        Permission.MONITORS_WRITE,
+        inspections.accept_snapshot,
+        "Let a snapshot be trained on although alarms about it stand.",
+        inspections.InspectedSnapshot,
+        body=inspections.AcceptSnapshot,
     ),
     Route("POST", f"{_ONE}/restore", _WRITE, data.restore_snapshot, "Show a deleted snapshot again.", Snapshot),
 )

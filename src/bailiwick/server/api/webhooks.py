@@ -32,7 +32,7 @@ class Webhooks(Struct, frozen=True):
 
 
 class NewWebhook(Struct, frozen=True, forbid_unknown_fields=True):
-    """A URL that is told of events in one format: `mlflow`, `cloudevents` or `openlineage`."""
+    """A URL that is told of events in one format: `mlflow`, `cloudevents`, `openlineage`, `slack`, or `email` to a `mailto:` address."""
 
     name: Annotated[str, Meta(min_length=1, max_length=63)]
     url: Url

@@ -26,7 +26,8 @@ def reject(visit: Visit, fields: Mapping[str, str]) -> str:
 def acknowledge(visit: Visit, fields: Mapping[str, str]) -> str:
     """Acknowledge an alarm."""
     alarm = visit.platform.monitors.acknowledge(visit.actor, visit.path["alarm"], text(fields, "note"))
-    return f"{links.monitor(alarm.endpoint)}?done=acknowledged#alarms"
+    page = links.monitor(alarm.endpoint) if alarm.endpoint else "/monitor"
+    return f"{page}?done=acknowledged#alarms"
 
 
 def abort(visit: Visit, fields: Mapping[str, str]) -> str:

@@ -26,8 +26,9 @@ def monitor(name: str) -> str:
 
 
 def alarm(endpoint_name: str, alarm_id: str) -> str:
-    """An alarm, within its endpoint's monitor."""
-    return f"{monitor(endpoint_name)}#alarm-{quote(alarm_id, safe='')}"
+    """An alarm, within its endpoint's monitor; one about data is among all open alarms."""
+    place = monitor(endpoint_name) if endpoint_name else "/monitor"
+    return f"{place}#alarm-{quote(alarm_id, safe='')}"
 
 
 def model(name: str) -> str:

@@ -174,7 +174,8 @@ class _Desk:
         actor = self._authenticator.actor(request)
         actor.require(Permission.READ)
         found = self._platform.monitors.alarm(actor.workspace, self._visit(actor, request).path["alarm"])
-        return RedirectResponse(links.alarm(found.endpoint, found.id), 303)
+        page = f"{links.snapshot(found.snapshot)}#alarm-{found.id}" if found.snapshot else None
+        return RedirectResponse(page or links.alarm(found.endpoint, found.id), 303)
 
     def _show(self, page: Page, request: Request) -> Response:
         try:

@@ -16,7 +16,16 @@ CHARTED = 120
 HEAT_COLUMNS = 40
 HEAT_ROWS = 24
 LISTED = 30
-_KINDS = {"feature_drift": "Feature drift", "prediction_drift": "Prediction drift", "performance": "Performance"}
+KINDS = {
+    "feature_drift": "Feature drift",
+    "prediction_drift": "Prediction drift",
+    "performance": "Performance",
+    "data_check": "Check of data",
+    "data_schema": "Schema of data",
+    "data_volume": "Volume of data",
+    "data_freshness": "Freshness of data",
+    "data_distribution": "Distribution of data",
+}
 _TONES = {"feature_drift": "warn", "prediction_drift": "warn", "performance": "bad"}
 
 
@@ -25,7 +34,7 @@ def listing(visit: Visit) -> Context:
     return {
         "overviews": overviews(visit),
         "alarms": visit.platform.monitors.alarms(visit.workspace, status="OPEN"),
-        "kinds": _KINDS,
+        "kinds": KINDS,
         "may_acknowledge": visit.may(Permission.MONITORS_WRITE),
     }
 
@@ -47,7 +56,7 @@ def endpoint(visit: Visit) -> Context:
         "open_alarms": [alarm for alarm in alarms if alarm.status == "OPEN"],
         "past_alarms": [alarm for alarm in alarms if alarm.status != "OPEN"],
         "window_of": by_window,
-        "kinds": _KINDS,
+        "kinds": KINDS,
         "promise": _promise(summary),
         "predictions": _prediction_bars(charted),
         "performance": _performance(charted),
@@ -62,7 +71,7 @@ def endpoint(visit: Visit) -> Context:
 def _promise(summary: MonitorSummary) -> list[tuple[str, float, int]]:
     """Per kind: the false alarms allowed over the windows judged, and the alarms raised."""
     return [
-        (_KINDS.get(str(kind), str(kind)), allowed, summary.raised.get(kind, 0))
+        (KINDS.get(str(kind), str(kind)), allowed, summary.raised.get(kind, 0))
         for kind, allowed in summary.promised.items()
     ]
 
@@ -117,7 +126,7 @@ def _markers(name: str, alarms: Sequence[Alarm], windows: dict[str, Window], cha
 
 
 def _marker(name: str, start: int, raised: Sequence[Alarm]) -> Marker:
-    said = " ".join(f"{_KINDS.get(alarm.kind, alarm.kind)}: {told(alarm.message)}" for alarm in raised)
+    said = " ".join(f"{KINDS.get(alarm.kind, alarm.kind)}: {told(alarm.message)}" for alarm in raised)
     tone = "bad" if any(_TONES.get(alarm.kind, "bad") == "bad" for alarm in raised) else "warn"
     return Marker(float(start), f"{day(start)}. {said}", tone, links.alarm(name, raised[0].id))
 
