@@ -4,7 +4,11 @@
 
 Two sets of features over the same made-up table. `numbers and categories`: six numbers scaled, clipped or bucketised, three texts as
 codes. `wide`: the same with one-hot, a cross, date parts, a hash and an expression. Ours starts from an Arrow table and
-ends with a float32 matrix, conversions included; scikit-learn starts from a data frame. One thread each.
+ends with a float32 matrix, conversions included; scikit-learn starts from a data frame. One thread each, but for `all cores`.
+
+Each figure is the best of several runs, by the clock and by the processor time that the process used: on a machine that others use too,
+the clock tells how long it took there, and processor time what it costs. `one row` is a call of the session as serving makes it,
+from arrays to the matrix; `one row from Arrow` is all of `FeatureGraph.run`. A target is met where the clock says so.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -76,44 +81,67 @@ def peer(*, wide: bool) -> ColumnTransformer:
     return ColumnTransformer([("n", scaled, NUMBERS[:5]), ("b", bins, ["n5"]), ("c", texts, TEXTS)])
 
 
-def best(run: Callable[[], object], times: int) -> float:
-    found = []
+class Took(NamedTuple):
+    """Seconds of one run."""
+
+    clock: float
+    processor: float
+
+
+def best(run: Callable[[], object], times: int) -> Took:
+    """The smallest of several runs, or the median of many."""
+    clock, processor = [], []
     for _ in range(times):
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         run()
-        found.append(time.perf_counter() - begun)
-    return min(found) if times < 20 else statistics.median(found)
+        clock.append(time.perf_counter() - begun)
+        processor.append(time.process_time() - used)
+    choose = min if times < 20 else statistics.median
+    return Took(choose(clock), choose(processor))
 
 
 def measure(name: str, declared: Mapping[str, object], table: pa.Table, *, wide: bool) -> None:
     specs = parse_features(declared)
-    begun = time.perf_counter()
+    fitted = best(lambda: compile_features(fit_features(specs, table)), 1)
     model = compile_features(fit_features(specs, table))
-    fitted = time.perf_counter() - begun
+    nodes = len(model.graph.node)
     graph = FeatureGraph(model)
-    batch = best(lambda: graph.run(table), 3)
+    batch = best(lambda: graph.run(table), 5)
     both = FeatureGraph(model, threads=os.cpu_count() or 1)
-    parallel = table.num_rows / best(lambda: both.run(table), 3)
+    parallel = best(lambda: both.run(table), 5)
     one = table.slice(0, 1)
+    from_arrow = best(lambda: graph.run(one), 500)
     alone = one_row(model, graph, one)
     frame = table.to_pandas()
     theirs = peer(wide=wide).fit(frame)
     their_batch = best(lambda: theirs.transform(frame), 2)
     their_one = best(lambda: theirs.transform(frame[:1]), 30)
-    rate, their_rate = table.num_rows / batch, table.num_rows / their_batch
-    print(f"\n{name}: {len(specs)} features, {len(graph.names)} columns")
-    print(f"  fit and compile     {table.num_rows / fitted:12,.0f} rows/s")
-    print(f"  batch               {rate:12,.0f} rows/s   scikit-learn {their_rate:12,.0f}   {rate / their_rate:6.1f}x")
-    print(f"  batch, all cores    {parallel:12,.0f} rows/s")
+    rows = table.num_rows
+    print(f"\n{name}: {len(specs)} features, {len(graph.names)} columns, {nodes} nodes")
+    print(f"  {'':20} {'clock':>22} {'processor':>22}   scikit-learn")
+    _print("fit and compile", fitted, rows)
+    _print("batch", batch, rows, their_batch)
+    _print("batch, all cores", parallel, rows)
     print(
-        f"  one row             {alone * 1e6:12.1f} us       scikit-learn {their_one * 1e6:12.1f}   {their_one / alone:6.1f}x"
+        f"  {'one row':20} {alone.clock * 1e6:19.1f} us {'':22}   {their_one.clock * 1e6:.1f} us, {their_one.clock / alone.clock:.1f}x"
     )
+    print(f"  {'one row from Arrow':20} {from_arrow.clock * 1e6:19.1f} us")
+    rate = rows / min(batch.clock, parallel.clock)
     print(
-        f"  {TARGET_ROWS:,} rows/s: {'met' if max(rate, parallel) >= TARGET_ROWS else 'MISSED'}; {TARGET_US} us: {'met' if alone * 1e6 <= TARGET_US else 'MISSED'}"
+        f"  {TARGET_ROWS:,} rows/s: {_met(rate >= TARGET_ROWS)}; {TARGET_US} us: {_met(alone.clock * 1e6 <= TARGET_US)}"
     )
 
 
-def one_row(model: object, graph: FeatureGraph, row: pa.Table) -> float:
+def _print(what: str, took: Took, rows: int, theirs: Took | None = None) -> None:
+    peer = f"   {rows / theirs.clock:,.0f} rows/s, {theirs.clock / took.clock:.1f}x" if theirs else ""
+    print(f"  {what:20} {rows / took.clock:15,.0f} rows/s {rows / took.processor:15,.0f} rows/s{peer}")
+
+
+def _met(truth: bool) -> str:  # noqa: FBT001
+    return "met" if truth else "MISSED"
+
+
+def one_row(model: object, graph: FeatureGraph, row: pa.Table) -> Took:
     """As serving runs it: columns of one datatype are one array, which the graph takes apart."""
     specs = [TensorSpec(name, datatype, (-1, 1)) for name, datatype in graph.inputs.items()]
     blocks = blocks_of(specs)

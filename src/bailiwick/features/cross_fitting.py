@@ -16,19 +16,31 @@ from numpy.typing import NDArray
 from bailiwick.features.compilation import compile_features
 from bailiwick.features.fitting import fit_out_of_fold
 from bailiwick.features.graph import FeatureGraph
-from bailiwick.features.model import FeatureSpec
+from bailiwick.features.model import FeatureSpec, FittedFeatures
+
+
+class TrainingGraphs:
+    """The graph that serves, with one a fold beside it for the rows that were fitted on."""
+
+    def __init__(self, graph: FeatureGraph, folds: Sequence[FittedFeatures], *, threads: int = 1) -> None:
+        """`folds` are what `Fitting.finish` gives without each fold; none where no feature is made of labels."""
+        self.names = graph.names
+        self._graph = graph
+        self._folds = [FeatureGraph(compile_features(fitted), threads=threads) for fitted in folds]
+
+    def run(self, rows: pa.Table, *, start: int = 0) -> NDArray[np.float32]:
+        """The feature matrix of rows that were fitted on, the first of which was row `start`."""
+        if not self._folds:
+            return self._graph.run(rows)
+        matrix = np.empty((rows.num_rows, len(self.names)), np.float32)
+        for fold, graph in enumerate(self._folds):
+            places = np.arange((fold - start) % len(self._folds), rows.num_rows, len(self._folds))
+            matrix[places] = graph.run(rows.take(places))
+        return matrix
 
 
 def training_matrix(
     graph: FeatureGraph, specs: Sequence[FeatureSpec], table: pa.Table, labels: NDArray[np.int64], *, threads: int = 1
 ) -> NDArray[np.float32]:
     """The feature matrix of the rows that were fitted on, in their order; `graph.run(table)` where no labels are used."""
-    folds = fit_out_of_fold(specs, table, labels)
-    if not folds:
-        return graph.run(table)
-    matrix = np.empty((table.num_rows, len(graph.names)), np.float32)
-    for fold, fitted in enumerate(folds):
-        places = np.arange(fold, table.num_rows, len(folds))
-        apart = FeatureGraph(compile_features(fitted), threads=threads)
-        matrix[places] = apart.run(table.take(places))
-    return matrix
+    return TrainingGraphs(graph, fit_out_of_fold(specs, table, labels), threads=threads).run(table)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import TensorProto, helper
 
 from bailiwick.features.columns import TEXTS
@@ -23,13 +25,14 @@ from bailiwick.features.derived import (
     Hashed,
     Missing,
     Ngrams,
+    Pipelined,
     Target,
     TextSize,
 )
 from bailiwick.features.expression import read_expression
 from bailiwick.features.expression_nodes import compute
 from bailiwick.features.model import LIMIT
-from bailiwick.features.nodes import ML, RUNTIME, Nodes
+from bailiwick.features.nodes import ML, RUNTIME, TEXTLESS_OPSET, Nodes
 
 
 def derive(graph: Nodes, feature: Derived) -> str:
@@ -49,15 +52,25 @@ def _key(graph: Nodes, column: str, datatype: str) -> str:
 
 def _moment(graph: Nodes, column: str) -> tuple[str, str]:
     """Whether the moment is one of years 1 to 9999, and its milliseconds, 0 where it is not."""
-    low = graph.make("GreaterOrEqual", column, graph.fixed([FIRST_MOMENT], np.float64))
-    high = graph.make("LessOrEqual", column, graph.fixed([LAST_MOMENT], np.float64))
-    known = graph.make("And", low, high)
+    ends = (graph.fixed(FIRST_MOMENT, np.float64), graph.fixed(LAST_MOMENT, np.float64))
+    known = graph.make("Equal", graph.make("Clip", column, *ends), column)  # no number equals nothing
     kept = graph.make("Where", known, column, graph.fixed([0], np.float64))
     return known, graph.make("Floor", kept)
 
 
+_MARCH = date(2023, 3, 1)  # a leap day ends the year that begins here
+_DAYS = [_MARCH + timedelta(days=number) for number in range(366)]
+_FROM_MARCH = {
+    "month": [day.month for day in _DAYS],
+    "day": [day.day for day in _DAYS],
+    "later": [day.year - _MARCH.year for day in _DAYS],
+}
+"""By the day from 1 March (0) to 29 February (365); `later` is how many years later the year is than that of its March."""
+
+
 class _Date:
-    """Parts of a moment; the calendar is Howard Hinnant's `civil_from_days`, exact for all years.
+    """Parts of a moment, by the calendar that Howard Hinnant's `civil_from_days` counts in: years begin on 1 March, so that
+    the leap day is the last of its year, and the leap days that full centuries lack are put in, so that all years are alike.
 
     Whole numbers are kept in doubles, whose quotients ONNX Runtime computes several at once: the floor of a quotient is
     exact, since none comes nearer to the next whole number than 1e-8 and all are below 1e10.
@@ -68,16 +81,20 @@ class _Date:
         self.known, milliseconds = _moment(graph, source)
         self._days = self._over(milliseconds, DAY_MS)
         self._in_day = self._make("Sub", milliseconds, self._times(self._days, DAY_MS))
-        self._parts: dict[str, str] = {}
+        self._made: dict[str, str] = {}
 
     def part(self, name: str) -> str:
         """Whole numbers in a tensor of doubles."""
-        if name not in self._parts:
-            if name in {"year", "month", "day", "day_of_year"}:
-                self._parts.update(self._civil())
-            else:
-                self._parts[name] = self._clock(name)
-        return self._parts[name]
+        if name in _FROM_MARCH:
+            return self._once(name, lambda: self._looked_up(name))
+        if name == "year":
+            return self._once(name, lambda: self._make("Add", self._march_year(), self._looked_up("later")))
+        return self._once(name, self._day_of_year if name == "day_of_year" else lambda: self._clock(name))
+
+    def _once(self, name: str, make: Callable[[], str]) -> str:
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     def _clock(self, name: str) -> str:
         if name == "weekday":
@@ -87,27 +104,31 @@ class _Date:
         minutes = self._over(self._in_day, 60_000)
         return minutes if name == "minute_of_day" else self._mod(minutes, 60)
 
-    def _civil(self) -> dict[str, str]:
-        """`day_of_era` counts from 1 March, so that the leap day is the last of its year."""
+    def _alike(self) -> str:
+        """Days since 1 March of year 0, as many as there would be if each fourth year had a leap day."""
         shifted = self._plus(self._days, 719_468)
-        era = self._over(shifted, 146_097)  # never negative: years begin with 1
-        day_of_era = self._make("Sub", shifted, self._times(era, 146_097))
-        leap_days = self._make("Sub", self._over(day_of_era, 36_524), self._over(day_of_era, 1_460))
-        leap_days = self._make("Sub", leap_days, self._over(day_of_era, 146_096))
-        year_of_era = self._over(self._make("Add", day_of_era, leap_days), 365)
-        gone = self._make("Add", self._times(year_of_era, 365), self._over(year_of_era, 4))
-        gone = self._make("Sub", gone, self._over(year_of_era, 100))
-        from_march = self._make("Sub", day_of_era, gone)
-        month_from_march = self._over(self._plus(self._times(from_march, 5), 2), 153)
-        months = self._over(self._plus(self._times(month_from_march, 153), 2), 5)
-        day = self._plus(self._make("Sub", from_march, months), 1)
-        late = self._make("GreaterOrEqual", month_from_march, self._fixed(10))  # January and February
-        month = self._make("Where", late, self._plus(month_from_march, -9), self._plus(month_from_march, 3))
-        year = self._make("Add", self._times(era, 400), year_of_era)
-        year = self._make("Where", late, self._plus(year, 1), year)
-        since_march = self._make("Add", self._plus(from_march, 60), self._leap(year))
-        day_of_year = self._make("Where", late, self._plus(from_march, -305), since_march)
-        return {"year": year, "month": month, "day": day, "day_of_year": day_of_year}
+        century = self._floor("Div", self._plus(shifted, 0.75), 36_524.25)
+        lacking = self._make("Sub", century, self._floor("Mul", century, 0.25))
+        return self._make("Add", shifted, lacking)
+
+    def _march_year(self) -> str:
+        alike = self._once("alike", self._alike)
+        return self._once("march year", lambda: self._floor("Div", self._plus(alike, 0.75), 365.25))
+
+    def _from_march(self) -> str:
+        whole = self._floor("Mul", self._march_year(), 365.25)
+        return self._make("Sub", self._once("alike", self._alike), whole)
+
+    def _looked_up(self, name: str) -> str:
+        from_march = self._once("from march", self._from_march)
+        place = self._once("place", lambda: self._make("Cast", from_march, to=TensorProto.INT64))
+        return self._make("Gather", self._graph.fixed(_FROM_MARCH[name], np.float64), place)
+
+    def _day_of_year(self) -> str:
+        from_march = self._once("from march", self._from_march)
+        since_march = self._make("Add", self._plus(from_march, 60), self._leap(self._march_year()))
+        new_year = self._make("GreaterOrEqual", from_march, self._fixed(306))
+        return self._make("Where", new_year, self._plus(from_march, -305), since_march)
 
     def _leap(self, year: str) -> str:
         fourth, hundredth, four_hundredth = (
@@ -119,16 +140,19 @@ class _Date:
     def _make(self, kind: str, *inputs: str, **attributes: Any) -> str:
         return self._graph.make(kind, *inputs, **attributes)
 
-    def _fixed(self, value: int) -> str:
+    def _floor(self, kind: str, tensor: str, value: float) -> str:
+        return self._make("Floor", self._make(kind, tensor, self._fixed(value)))
+
+    def _fixed(self, value: float) -> str:
         return self._graph.fixed([value], np.float64)
 
     def _over(self, tensor: str, value: int) -> str:
-        return self._make("Floor", self._make("Div", tensor, self._fixed(value)))
+        return self._floor("Div", tensor, value)
 
     def _mod(self, tensor: str, value: int) -> str:
         return self._make("Sub", tensor, self._times(self._over(tensor, value), value))
 
-    def _plus(self, tensor: str, value: int) -> str:
+    def _plus(self, tensor: str, value: float) -> str:
         return self._make("Add", tensor, self._fixed(value))
 
     def _times(self, tensor: str, value: int) -> str:
@@ -136,20 +160,21 @@ class _Date:
 
 
 def _date(graph: Nodes, feature: DateParts) -> str:
-    date = _Date(graph, feature.source)
-    parts = []
+    made = _Date(graph, feature.source)
+    parts, filled = [], []
     for part in feature.parts:
         plain = part.removesuffix("_cyclic")
-        number = date.part(plain)
+        number = made.part(plain)
         if plain == part:
-            missing = graph.fixed([-1], np.float32)
-            parts.append(graph.make("Where", date.known, graph.floats(number), missing))
+            parts.append(graph.floats(number))
+            filled.append(-1.0)
         else:
             table = graph.fixed(circle(plain), np.float32)
             places = graph.make("Cast", number, to=TensorProto.INT64)
-            angles = graph.make("Gather", table, graph.make("Squeeze", places, graph.fixed([1], np.int64)), axis=0)
-            parts.append(graph.make("Where", date.known, angles, graph.fixed([0], np.float32)))
-    return parts[0] if len(parts) == 1 else graph.make("Concat", *parts, axis=1)
+            parts.append(graph.make("Gather", table, graph.make("Squeeze", places, graph.fixed([1], np.int64)), axis=0))
+            filled += [0.0, 0.0]
+    joined = parts[0] if len(parts) == 1 else graph.make("Concat", *parts, axis=1)
+    return graph.make("Where", made.known, joined, graph.fixed([filled], np.float32))
 
 
 def circle(part: str) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -302,6 +327,33 @@ def _computed(graph: Nodes, feature: Computed) -> str:
     return graph.make("Clip", known, *ends)
 
 
+def _give(graph: Nodes, column: str, datatype: str, name: str) -> None:
+    """A column under another name; numbers bounded, and not known where they are not."""
+    if datatype == TEXTS:
+        graph.node("Identity", [column], name)
+        return
+    number = graph.number(column)
+    bounded = graph.make("Clip", number, graph.fixed(-LIMIT, np.float32), graph.fixed(LIMIT, np.float32))
+    graph.node("Where", [graph.make("IsNaN", number), number, bounded], name)
+
+
+def _pipelined(graph: Nodes, feature: Pipelined) -> str:
+    """The graph of a converter, its tensors renamed, fed by the columns that it names."""
+    prefix = f"features/{feature.column}/"
+    model = onnx.compose.add_prefix(onnx.load_from_string(feature.graph), prefix)
+    graph.needs_texts |= max(each.version for each in model.opset_import if not each.domain) > TEXTLESS_OPSET
+    given = {each.name for each in model.graph.input}
+    for column, datatype in feature.reads:
+        if prefix + column in given:
+            _give(graph, column, datatype, prefix + column)
+    graph.nodes.extend(model.graph.node)
+    graph.constants.extend(model.graph.initializer)
+    output = model.graph.output[0]
+    if output.type.tensor_type.elem_type == TensorProto.FLOAT:
+        return str(output.name)
+    return graph.floats(output.name)
+
+
 _MAKERS: dict[type[Any], Callable[[Nodes, Any], str]] = {
     Missing: _missing,
     DateParts: _date,
@@ -312,4 +364,5 @@ _MAKERS: dict[type[Any], Callable[[Nodes, Any], str]] = {
     TextSize: _text_size,
     Ngrams: _ngrams,
     Computed: _computed,
+    Pipelined: _pipelined,
 }

@@ -207,7 +207,26 @@ class Computed(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
         return (self.column,)
 
 
-Derived = Missing | DateParts | Age | Hashed | Target | Cross | TextSize | Ngrams | Computed
+class Pipelined(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, tag="sklearn"):
+    """What a fitted scikit-learn transformer makes of columns, as the ONNX graph it was converted to; `outputs` names its columns."""
+
+    column: str
+    reads: tuple[tuple[str, str], ...]
+    outputs: tuple[str, ...]
+    graph: bytes
+
+    @property
+    def inputs(self) -> tuple[tuple[str, str], ...]:
+        """The columns that the transformer is given."""
+        return self.reads
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One column an output."""
+        return tuple(f"{self.column}.{output}" for output in self.outputs)
+
+
+Derived = Missing | DateParts | Age | Hashed | Target | Cross | TextSize | Ngrams | Computed | Pipelined
 
 
 def shown(value: str | float) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bailiwick.core.errors import InvalidInput
 from bailiwick.features.derived import Derived
 from bailiwick.features.learning import LEARNERS, Learner
+from bailiwick.features.learnt import absorb, dump
 from bailiwick.features.model import LIMIT, TRANSFORMS, FeatureSpec, FittedFeature, FittedFeatures
 
 __all__ = ["LIMIT", "Fitting", "fit_features", "fit_out_of_fold"]
@@ -37,6 +38,11 @@ class Fitting:
         """Whether rows must come with labels."""
         return any(spec.transform == "target" for spec in self._specs)
 
+    @property
+    def folds(self) -> int:
+        """How many folds rows that are learnt from are encoded by, row `i` by `i % folds`; 0 where no labels are needed."""
+        return max((spec.folds for spec in self._specs if spec.transform == "target"), default=0)
+
     def update(self, rows: pa.Table, *, start: int = 0, labels: NDArray[np.int64] | None = None) -> None:
         """Learn from these rows, the first of which is row `start` of the data."""
         if self.needs_labels and labels is None:
@@ -53,6 +59,14 @@ class Fitting:
             raise InvalidInput("Only fittings of the same features can be merged.")
         for mine, theirs in zip(self._learners, other._learners, strict=True):
             mine.merge(theirs)
+
+    def learnt(self) -> bytes:
+        """All that was learnt, for `absorb` of another process: as large as its different values, whatever the rows."""
+        return dump(self._learners)
+
+    def absorb(self, learnt: bytes) -> None:
+        """Learn what a fitting of the same features in another process has. Raises Corrupted for other bytes."""
+        absorb(self._learners, learnt)
 
     def finish(self, *, without: int | None = None) -> FittedFeatures:
         """The fitted features; `without` a fold, target encoding is what the other folds say. Raises InvalidInput."""
@@ -88,8 +102,7 @@ def fit_out_of_fold(
     if not fitting.needs_labels:
         return ()
     fitting.update(table, labels=labels)
-    folds = max(spec.folds for spec in specs if spec.transform == "target")
-    return tuple(fitting.finish(without=fold) for fold in range(folds))
+    return tuple(fitting.finish(without=fold) for fold in range(fitting.folds))
 
 
 def _reads(spec: FeatureSpec, schema: pa.Schema) -> dict[str, pa.DataType]:

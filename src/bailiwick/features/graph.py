@@ -14,7 +14,7 @@ from bailiwick.core.errors import InvalidInput
 from bailiwick.features.columns import MOMENTS, NUMBERS, TEXTS, datatype_of, is_moment, tensor
 
 _DATATYPES = {"tensor(float)": NUMBERS, "tensor(string)": TEXTS, "tensor(double)": MOMENTS}
-_ROWS_AT_ONCE = 65_536
+_ROWS_AT_ONCE = 16_384
 
 
 class FeatureGraph:
@@ -34,10 +34,13 @@ class FeatureGraph:
     def run(self, table: pa.Table) -> NDArray[np.float32]:
         """The feature matrix, [rows, len(names)], all finite. Raises InvalidInput for a missing or mistyped column."""
         self._check(table)
-        parts = [self._run(table.slice(start, _ROWS_AT_ONCE)) for start in range(0, table.num_rows, _ROWS_AT_ONCE)]
-        if not parts:
-            return np.empty((0, len(self.names)), np.float32)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if 0 < table.num_rows <= _ROWS_AT_ONCE:
+            return self._run(table)
+        matrix = np.empty((table.num_rows, len(self.names)), np.float32)
+        for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+            part = table.slice(start, _ROWS_AT_ONCE)
+            matrix[start : start + part.num_rows] = self._run(part)
+        return matrix
 
     def _run(self, rows: pa.Table) -> NDArray[np.float32]:
         feed = {name: tensor(rows.column(name), datatype) for name, datatype in self.inputs.items()}

@@ -13,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from bailiwick.features.columns import MOMENTS
 
 ML = "ai.onnx.ml"
+TEXTLESS_OPSET = 15
+"""Of graphs that cut no texts."""
 RUNTIME = "com.microsoft"
 """ONNX Runtime's own operators, part of every build of it; the standard has none that hashes or cuts text into letters."""
 

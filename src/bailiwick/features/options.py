@@ -58,5 +58,11 @@ OPTIONS: Mapping[str, Declared] = {
         ("columns",),
         {"max_size": 1000},
     ),
+    "sklearn": Declared(
+        "pipeline",
+        ("pipeline", "inputs"),
+        '{sklearn: {pipeline: "flights:prepare", inputs: [air_time, carrier]}}',
+        ("pipeline", "inputs"),
+    ),
     "expression": Declared("expression", ("expression", "impute"), "{expression: distance / hours}", ("expression",)),
 }

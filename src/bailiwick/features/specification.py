@@ -11,6 +11,7 @@ The key is the feature's name, and the column it reads unless `column` (or `colu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from bailiwick.features.expression import read_expression
 from bailiwick.features.model import LIMIT, OUTPUT, FeatureSpec
 from bailiwick.features.options import OPTIONS, TEXT_PARTS, Declared
 
+_ENTRYPOINT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _RESERVED = ("features/", "model/")
 _ALIASES = {"impute": "number", "clip": "number", "ordinal": "category"}
 
@@ -196,6 +198,22 @@ def _columns(where: str, value: object) -> dict[str, object]:
     return {"sources": tuple(_name(where, each) for each in value)}
 
 
+def _inputs(where: str, value: object) -> dict[str, object]:
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not found or len(set(map(str, found))) != len(found):
+        raise InvalidInput(f"{where} {value!r} must be a list of different columns, such as [air_time, carrier].")
+    return {"sources": tuple(_name(where, each) for each in found)}
+
+
+def _pipeline(where: str, value: object) -> dict[str, object]:
+    if isinstance(value, str) and _ENTRYPOINT.fullmatch(value):
+        return {"expression": value}
+    raise InvalidInput(
+        f"{where} {value!r} must be `module:function`, found beside the project file.",
+        hint="The function takes nothing and returns a scikit-learn transformer that is not fitted yet.",
+    )
+
+
 def _among(choices: tuple[str, ...]) -> Callable[[str, object], dict[str, object]]:
     def parse(where: str, value: object) -> dict[str, object]:
         found = [value] if isinstance(value, str) else value
@@ -278,4 +296,6 @@ _PARSERS: Mapping[str, Callable[[str, object], dict[str, object]]] = {
     "longest": _Whole("longest", 1, 3),
     "hash_buckets": _hash_buckets,
     "expression": _expression,
+    "pipeline": _pipeline,
+    "inputs": _inputs,
 }

@@ -33,6 +33,16 @@ class Distribution:
         self._counts = np.empty(0, np.int64)
         self._waiting: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
 
+    @classmethod
+    def restored(
+        cls, values: NDArray[np.float32], counts: NDArray[np.int64], *, missing: int, bits: int
+    ) -> Distribution:
+        """One that holds what `counted` of another gave."""
+        found = cls()
+        found.missing, found.bits = missing, bits
+        found._add(values, counts)
+        return found
+
     def update(self, values: NDArray[np.float32]) -> None:
         """Count these values."""
         seen = values[~np.isnan(values)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bailiwick.core.actor import Actor
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.stakeholders import keep_stakeholders
 from bailiwick.lifecycle.training.pipeline import pipeline_name
 from bailiwick.monitoring.model import LOSSES, MonitorConfig
 from bailiwick.pipelines.model import JSON
@@ -31,6 +32,7 @@ def apply_project(platform: Platform, actor: Actor, project: Project) -> Project
         if policy.model == applied.name and policy.target not in applied.govern.approvals:
             platform.governance.remove_policy(actor, applied.name, policy.target)
     _keep_schedules(platform, actor, applied)
+    keep_stakeholders(platform, actor, applied)
     return applied
 
 

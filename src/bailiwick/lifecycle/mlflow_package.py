@@ -66,6 +66,12 @@ def _version(platform: Platform, workspace: str, package: str) -> ModelVersion:
     ]
     if not holding:
         raise NotFound(f"No version has the package {package[:64]!r}.")
+    holding = [each for each in holding if each.runtime != "python"]
+    if not holding:
+        raise NotFound(
+            f"The package {package[:64]!r} stays Python: it has no ONNX file for MLflow's clients to load.",
+            hint="Call it through its endpoint.",
+        )
     return min(holding, key=lambda each: (each.created, each.model, each.number))
 
 

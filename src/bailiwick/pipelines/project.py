@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from bailiwick.core.canonical import digest_of
 from bailiwick.core.errors import InvalidInput, NotFound, Unavailable
+from bailiwick.pipelines.notation import holdout_text
 from bailiwick.pipelines.project_errors import complain, to_problems
 from bailiwick.pipelines.sections import (
     Data,
@@ -120,6 +121,7 @@ def _contradictions(document: Document) -> list[Problem]:
         if isinstance(features, dict) and isinstance(column, str) and column in features:
             message = f"column {column!r} is the {what}, so it cannot be a feature. Remove it."
             found.append(Problem(document.line(("features", column)), f"features.{column}", message))
+    found.extend(_split_problems(document))
     ramp = _at(document.value, *_RAMP)
     numbers = isinstance(ramp, list) and ramp and all(type(share) in {int, float} for share in ramp)
     if numbers and (ramp != sorted(set(ramp)) or ramp[-1] != 100):
@@ -127,6 +129,33 @@ def _contradictions(document: Document) -> list[Problem]:
     return found
 
 
+def _split_problems(document: Document) -> list[Problem]:
+    """Keys of `data.split` that its kind needs, or has no use for."""
+    split = _at(document.value, "data", "split")
+    if not isinstance(split, dict):
+        return []
+    kind, told = split.get("by", "time"), []
+    if kind == "time":
+        unused = {
+            "column": "it is by `data.time`",
+            "holdout": "`evaluate.holdout` says it",
+            "seed": "time is no chance",
+        }
+        told += [(key, f"means nothing by time: {why}. Remove it.") for key, why in unused.items() if split.get(key)]
+    elif _at(document.value, "evaluate", "holdout") not in (None, _HOLDOUT_LEFT_OUT):
+        told.append(("by", f"{kind!r} divides by share: write `data.split.holdout` instead of `evaluate.holdout`."))
+    if kind == "random" and split.get("column"):
+        told.append(("column", "means nothing at random. Use `by: group` to keep its values together."))
+    if kind == "group" and not split.get("column"):
+        told.append(("by", "'group' needs `column`: what must stay together, such as a customer."))
+    if kind == "hash" and not split.get("column") and not _at(document.value, "data", "key"):
+        told.append(("by", "'hash' needs `column`, or `data.key`."))
+    return [
+        Problem(document.line(("data", "split", key)), f"data.split.{key}", f"{key} {message}") for key, message in told
+    ]
+
+
+_HOLDOUT_LEFT_OUT = holdout_text(Evaluate().holdout)
 _RAMP = ("deploy", "strategy", "canary", "ramp")
 
 

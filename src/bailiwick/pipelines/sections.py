@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.pipelines.cron import parse_cron
@@ -67,6 +67,151 @@ class Reading(Section):
     types: dict[Text, ColumnType] = Field(default={}, description="Types of columns of CSV and JSON lines")
 
 
+Severity = Literal["error", "warning"]
+Columns = Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+class _Checked(Section):
+    """An `error` keeps a snapshot from training until somebody accepts it; a `warning` is told only."""
+
+    severity: Severity = "error"
+
+
+class VolumeCheck(_Checked):
+    """How many rows a snapshot has."""
+
+    least: int | None = Field(default=None, ge=0, description="At least so many rows")
+    most: int | None = Field(default=None, ge=0, description="At most so many rows")
+    of_previous: tuple[float, float] | None = Field(
+        default=None, description="Least and most as shares of the snapshot before", examples=[[0.5, 2]]
+    )
+
+
+class FreshnessCheck(_Checked):
+    """How old the newest value of a time column may be when the data is taken."""
+
+    max_age_ms: DurationMs = Field(alias="max_age")
+    column: str = Field(default="", description="`data.time` where left out")
+
+
+class SourceAgeCheck(_Checked):
+    """How long ago the newest file of the source may have been written."""
+
+    max_age_ms: DurationMs = Field(alias="max_age")
+
+
+class DuplicatesCheck(_Checked):
+    """Rows that repeat an earlier one."""
+
+    columns: tuple[Text, ...] = Field(default=(), description="Equal in these columns; in all where left out")
+    allowed: float = Field(default=0.0, ge=0, lt=1, description="Share of the rows that may")
+
+
+class UniqueCheck(_Checked):
+    """Columns that together name a row."""
+
+    columns: Columns
+
+
+class ReferencesCheck(_Checked):
+    """Columns whose values must be there in another source, or in a snapshot of another dataset."""
+
+    columns: Columns
+    source: Words = Field(min_length=1, examples=["carriers@latest", "data/carriers.csv"])
+    of: tuple[Text, ...] = Field(default=(), description="The columns there; of the same names where left out")
+
+
+class MonotonicCheck(_Checked):
+    """A column that never falls from one row to the next."""
+
+    column: Text
+    within: tuple[Text, ...] = Field(default=(), description="Of rows that are equal in these columns")
+    strictly: bool = Field(default=False, description="It must rise")
+
+
+class ConditionCheck(_Checked):
+    """SQL that is true, or null, of each row."""
+
+    name: Text
+    holds: Words = Field(min_length=1, description="Expression over the columns", examples=["arrival >= departure"])
+
+
+class Checks(Section):
+    """What every snapshot of the data must be, beyond its schema."""
+
+    volume: VolumeCheck | None = None
+    freshness: FreshnessCheck | None = None
+    source_age: SourceAgeCheck | None = None
+    duplicates: DuplicatesCheck | None = None
+    unique: tuple[UniqueCheck, ...] = ()
+    references: tuple[ReferencesCheck, ...] = ()
+    monotonic: tuple[MonotonicCheck, ...] = ()
+    sql: tuple[ConditionCheck, ...] = ()
+
+
+class ChangeSeverity(Section):
+    """What a change keeps from training (`error`), what is only told (`warning`), and what is not looked at (`off`)."""
+
+    columns: Literal["error", "warning", "off"] = "error"
+    volume: Literal["error", "warning", "off"] = "error"
+    freshness: Literal["error", "warning", "off"] = "error"
+    distribution: Literal["error", "warning", "off"] = "warning"
+
+
+class Changes(Section):
+    """When a new snapshot counts as a sudden change of its source."""
+
+    false_alarms: Fraction = Field(
+        default=0.01, description="Chance a snapshot that an unchanged source raises any alarm"
+    )
+    history: int = Field(default=14, ge=1, le=1000, description="Snapshots before that are looked at")
+    margin: float = Field(default=0.05, ge=0, lt=1, description="Share of rows that may be elsewhere in a column")
+    volume_margin: float = Field(default=0.1, ge=0, description="Share of rows that may be more or fewer")
+    ignore: tuple[Text, ...] = Field(
+        default=(), description="Columns whose distribution is no matter; `data.time` and `data.key` never are"
+    )
+    severity: ChangeSeverity = ChangeSeverity()
+
+
+class Stakeholder(Section):
+    """Who is told of alarms about the data: by one of mail, a chat's incoming webhook, or a webhook that there is."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    email: str = Field(default="", max_length=320, examples=["data@example.com"])
+    slack: str = Field(
+        default="", max_length=2000, description="URL of an incoming webhook of Slack, Mattermost or Google Chat"
+    )
+    webhook: str = Field(
+        default="", max_length=63, description="Name of a webhook of the platform that is told of `alarm.raised`"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if sum(map(bool, (self.email, self.slack, self.webhook))) != 1:
+            raise ValueError(f"{self.name!r} must have exactly one of email, slack and webhook.")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Name and address, without what a chat's URL keeps secret."""
+        return f"{self.name} <{self.email}>" if self.email else f"{self.name} ({self.webhook or 'chat'})"
+
+
+class Split(Section):
+    """Which rows teach, choose parameters and judge. Recorded with the snapshot, and the same for the same snapshot.
+
+    By time, `evaluate.holdout` says which rows judge: the newest. `group` keeps all rows of one value of its column together.
+    """
+
+    by: Literal["time", "random", "hash", "group"] = "time"
+    column: str = Field(
+        default="", description="Column whose values are kept together; by hash, `data.key` where left out"
+    )
+    holdout: Fraction | None = Field(default=None, description="Share of rows that judge, not by time; 0.2 if left out")
+    valid: Fraction = Field(default=0.2, description="Share of the other rows that parameters are chosen on")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Another one divides otherwise; of no meaning by time")
+
+
 class Data(Section):
     """Where the data is, and what its columns mean."""
 
@@ -80,6 +225,12 @@ class Data(Section):
     label: Label
     subject: str = Field(default="", description="Column that names the person or thing the data is about")
     schema_path: str = Field(default="", alias="schema", description="Reviewed schema file; inferred where left out")
+    checks: Checks = Field(default=Checks(), description="What every snapshot must be, beyond its schema")
+    stakeholders: tuple[Stakeholder, ...] = Field(
+        default=(), max_length=50, description="Who is told of alarms about the data"
+    )
+    changes: Changes = Field(default=Changes(), description="When a snapshot counts as a sudden change of the source")
+    split: Split | None = Field(default=None, description="How rows are divided for training; by time where left out")
 
 
 def _transform(value: object) -> object:

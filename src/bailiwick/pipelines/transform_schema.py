@@ -76,6 +76,10 @@ TRANSFORMS: dict[str, dict[str, Schema]] = {
         "hash_buckets": {"type": "integer", "minimum": 2, "maximum": 4096},
     },
     "cross": {"columns": _COLUMNS, **_FREQUENT, "one_hot": _TRUTH},
+    "sklearn": {
+        "pipeline": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"},
+        "inputs": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "uniqueItems": True},
+    },
     "expression": {"expression": {"type": "string", "minLength": 1, "maxLength": 1000}, "impute": _IMPUTE},
 }
 MAIN = {
@@ -95,12 +99,15 @@ MAIN = {
     "text": "measures",
     "ngrams": "longest",
     "cross": "columns",
+    "sklearn": "pipeline",
     "expression": "expression",
 }
 """The option that a value which stands alone is meant for."""
 
-NEEDED = {"ordinal", "hash", "date", "age", "cross", "expression"}
+NEEDED = {"ordinal", "hash", "date", "age", "cross", "sklearn", "expression"}
 """Transforms whose main option has no default, so that their name alone says too little."""
+
+_NEEDED_TOO = {"sklearn": ("inputs",)}
 
 
 def transform_schema() -> Schema:
@@ -109,8 +116,8 @@ def transform_schema() -> Schema:
     for name, options in TRANSFORMS.items():
         told: Schema = {"type": "object", "properties": options, "additionalProperties": False}
         if name in NEEDED:
-            told["required"] = [MAIN[name]]
-        properties[name] = {"anyOf": [options[MAIN[name]], told]}
+            told["required"] = [MAIN[name], *_NEEDED_TOO.get(name, ())]
+        properties[name] = told if name in _NEEDED_TOO else {"anyOf": [options[MAIN[name]], told]}
     return {
         "anyOf": [
             {"enum": [name for name in TRANSFORMS if name not in NEEDED]},

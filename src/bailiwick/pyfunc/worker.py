@@ -106,7 +106,8 @@ class Loaded:
     def __init__(self, folder: str, head: Head) -> None:
         self.columns = head["columns"]
         self.tensors = head["tensors"]
-        if head.get("loader") != "flavour" and importlib.util.find_spec("mlflow") is not None:
+        logged = os.path.exists(os.path.join(folder, "MLmodel"))
+        if logged and head.get("loader") != "flavour" and importlib.util.find_spec("mlflow") is not None:
             self.predict, self.loader = with_mlflow(folder)
         else:
             self.predict, self.loader = by_flavour(folder, head["flavours"])

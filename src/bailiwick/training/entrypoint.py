@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from bailiwick.core.canonical import sha256_hex
 from bailiwick.core.errors import InvalidInput
@@ -15,6 +16,11 @@ from bailiwick.training.model import Fit
 
 
 def load_fit(entrypoint: str, folder: Path) -> Fit:
+    """The fit function that `module:function` names. See `load_function`."""
+    return cast("Fit", load_function(entrypoint, folder))
+
+
+def load_function(entrypoint: str, folder: Path) -> Callable[..., Any]:
     """The function that `module:function` names, with `folder` (where the project file is) first on the import path."""
     module_name, _, function_name = entrypoint.partition(":")
     if not module_name or not function_name:
@@ -26,7 +32,15 @@ def load_fit(entrypoint: str, folder: Path) -> Fit:
     if not callable(function):
         functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise InvalidInput.choice(f"Entry point {entrypoint!r}: function", function_name, functions)
-    return cast("Fit", function)
+    found: Callable[..., Any] = function
+    return found
+
+
+def own_modules(folder: Path) -> list[ModuleType]:
+    """Modules of the project that are loaded now: what is pickled elsewhere must not count on finding them."""
+    own = folder.resolve()
+    files = [(module, getattr(module, "__file__", None)) for module in list(sys.modules.values())]
+    return [module for module, file in files if file and Path(file).is_relative_to(own) and not _of_environment(module)]
 
 
 def source_digest(entrypoint: str, folder: Path) -> str:

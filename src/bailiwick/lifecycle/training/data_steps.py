@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from bailiwick.core.errors import CheckFailed, InvalidInput
+from bailiwick.core.errors import BailiwickError, CheckFailed, InvalidInput, Unavailable
+from bailiwick.data.model import Snapshot
 from bailiwick.data.schema import infer_schema, read_schema, schema_text, write_schema
-from bailiwick.data.sources import SourceOptions, open_source, without_password
+from bailiwick.data.sources import Source, SourceOptions, open_source, without_password
+from bailiwick.data.statistics.streaming import stream_statistics
 from bailiwick.data.validation import Anomaly, validate
+from bailiwick.lifecycle.inspection import Taking, alarm_misfit, alarm_unreadable, inspect, require_usable
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.training.declared import declared_features
 from bailiwick.pipelines.model import JSON, StepContext
@@ -23,28 +26,60 @@ def ingest(platform: Platform, project: Project, context: StepContext) -> Mappin
     """Read the project's source, keep the rows of [start, end) event time, and make them a snapshot."""
     config = project.data
     context.progress(0.1, f"reading {without_password(config.source)}")
-    source = open_source(
-        config.source, project.folder, needed=_named_columns(project), options=source_options(config.read)
-    )
-    rows = source.table()
-    start, end = context.params.get("start"), context.params.get("end")
-    if config.time:
-        if isinstance(start, int):
-            rows = rows.filter(pc.greater_equal(rows[config.time], start))
-        if isinstance(end, int):
-            rows = rows.filter(pc.less(rows[config.time], end))
-    if not rows.num_rows:
+    start, end = (_bound(context.params.get(name)) for name in ("start", "end"))
+    with _told(platform, project, context, InvalidInput, Unavailable):
+        source = open_source(
+            config.source, project.folder, needed=_named_columns(project), options=source_options(config.read)
+        ).between(config.time, start, end)
+        found_any = any(batch.num_rows for batch in source)
+    if not found_any:
         raise CheckFailed(f"{source.name} has no rows between {start} and {end} (event time, ms).")
-    context.progress(0.5, f"{rows.num_rows:,} rows")
-    snapshot = platform.data.ingest(
-        context.actor, project.name, rows, source=source.name, time_column=config.time or ""
+    context.progress(0.3, "keeping its rows")
+    with _told(platform, project, context, InvalidInput):  # what else goes wrong here is not the source's fault
+        snapshot = platform.data.ingest_source(context.actor, project.name, source, time_column=config.time)
+    context.progress(0.8, f"{snapshot.rows:,} rows")
+    found = inspect(
+        platform, context.actor.workspace, snapshot, project=project, taking=_taking(platform, source, start, end)
     )
+    if found.failed:
+        context.progress(1.0, f"{snapshot.rows:,} rows; alarm: {', '.join(each.name for each in found.failed)}")
     return {
         "snapshot": snapshot.id,
         "digest": snapshot.digest,
         "rows": snapshot.rows,
-        "statistics": snapshot.statistics,
+        "statistics": _statistics(platform, snapshot),
     }
+
+
+@contextmanager
+def _told(platform: Platform, project: Project, context: StepContext, *kinds: type[BailiwickError]) -> Iterator[None]:
+    """Stakeholders are told of a source that cannot be read."""
+    try:
+        yield
+    except kinds as error:
+        alarm_unreadable(platform, context.actor.workspace, project, error.message)
+        raise
+
+
+def _taking(platform: Platform, source: Source, start: int | None, end: int | None) -> Taking:
+    return Taking(
+        platform.records.clock(),
+        end=end,
+        span_ms=None if start is None or end is None else end - start,
+        written=max((place.written() for place in source.files), default=None),
+    )
+
+
+def _bound(value: JSON) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _statistics(platform: Platform, snapshot: Snapshot) -> str:
+    """The blob of statistics of every row: those of an older, large snapshot are of a sample, and a schema is held against all."""
+    if snapshot.statistics_rows == snapshot.rows:
+        return snapshot.statistics
+    found = stream_statistics(platform.data.batches(snapshot.workspace, snapshot.id), snapshot.dataset)
+    return platform.blobs.put(found.SerializeToString(deterministic=True))
 
 
 def source_options(read: Reading) -> SourceOptions:
@@ -57,12 +92,19 @@ def _named_columns(project: Project) -> list[str]:
     """Columns the project file counts on; a source without one is refused by name before anything is kept."""
     data = project.data
     read = [column for spec in declared_features(project) for column in spec.reads]
-    named = [data.time, data.key, data.label.column, *read, *project.evaluate.slices]
+    split = data.split.column if data.split else ""
+    named = [data.time, data.key, data.label.column, split, *read, *project.evaluate.slices]
     return list(dict.fromkeys(name for name in named if name))
 
 
 def check(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
-    """Validate the snapshot against the schema; the first time there is none, infer it and write it for review."""
+    """Validate the snapshot against the schema; the first time there is none, infer it and write it for review.
+
+    Raises CheckFailed before that while an alarm about the snapshot stands.
+    """
+    workspace = context.actor.workspace
+    snapshot = platform.data.snapshot(workspace, str(context.inputs["ingest"]["snapshot"]))
+    require_usable(platform, workspace, snapshot, project=project)
     statistics = statistics_pb2.DatasetFeatureStatisticsList()
     statistics.ParseFromString(platform.blobs.get(str(context.inputs["ingest"]["statistics"])))
     path = schema_path(project)
@@ -74,6 +116,8 @@ def check(platform: Platform, project: Project, context: StepContext) -> Mapping
         write_schema(infer_schema(statistics), path)
     schema = read_schema(path)
     anomalies = validate(statistics, schema)
+    wrong = [(each.feature, each.kind, each.short) for each in anomalies if each.severity == "ERROR"]
+    alarm_misfit(platform, workspace, project, snapshot.id, wrong)
     refuse_errors(anomalies, str(path))
     message = f"inferred {path.name}: review it" if inferred else f"fits {path.name}"
     context.progress(1.0, message)

@@ -33,7 +33,7 @@ _BODIES = {
     "features": ("model_steps", "fit"),
     "tune": ("model_steps", "search"),
     "train": ("model_steps", "train"),
-    "evaluate": ("model_steps", "judge"),
+    "evaluate": ("judging", "judge"),
     "register": ("record_steps", "register"),
     "propose": ("record_steps", "propose"),
 }
@@ -41,6 +41,9 @@ _READS = {"ingest": ("start", "end"), "tune": ("retrain",), "register": ("reason
 """The run's parameters that each step may see; the others neither matter to it nor spoil its cache."""
 _CACHED = frozenset({"features", "tune"})
 """Steps with no effect but their outputs, and worth the keeping; the others are quick, or write records."""
+
+_FEATURES_FORMAT = 2
+"""Of the outputs of the step `features`: others of older runs are not taken from the cache."""
 
 
 def pipeline_name(project: str) -> str:
@@ -97,17 +100,34 @@ def _step(platform: Platform, project: Project, name: str) -> Step:
 
 def _version(project: Project, name: str) -> str:
     """Changes exactly when the part of the project file, or the user's code, that the step reads changes."""
+    split = (
+        [project.data.split.model_dump(mode="json")] if project.data.split else []
+    )  # left out, nothing is done again that was done before
     reads: dict[str, object] = {
         "features": [
+            _FEATURES_FORMAT,
+            *split,
             project.features,
             holdout_text(project.evaluate.holdout),
             project.data.time,
             project.data.label.model_dump(mode="json"),
+            *_pipeline_sources(project),
         ],
         "tune": [
+            *split,
             project.train.model_dump(mode="json"),
             project.data.label.model_dump(mode="json"),
             source_digest(project.train.entrypoint, project.folder),
         ],
     }
     return digest_of([__version__, name, reads.get(name, project.digest)])
+
+
+def _pipeline_sources(project: Project) -> list[str]:
+    """Digests of the files that scikit-learn pipelines among the features are made in."""
+    found = []
+    for declared in project.features.values():
+        given = declared.get("sklearn") if isinstance(declared, dict) else None
+        if isinstance(given, dict) and isinstance(given.get("pipeline"), str):
+            found.append(source_digest(given["pipeline"], project.folder))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 
 from bailiwick.core.actor import Actor
@@ -11,15 +12,15 @@ from bailiwick.data.profile import Profile, build_profile, to_json
 from bailiwick.endpoints.log import output_column
 from bailiwick.lifecycle.evidence import card_evidence
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.lifecycle.scoring import load, score
-from bailiwick.lifecycle.training.model_steps import load_split
+from bailiwick.lifecycle.scoring import Scorer, signature_of
+from bailiwick.lifecycle.training.reference import profile_of
+from bailiwick.lifecycle.training.splits import divided
 from bailiwick.pipelines.model import JSON, StepContext
 from bailiwick.pipelines.project import Project
 from bailiwick.tracking.environment import describe_environment
 from bailiwick.tracking.licences import installed_licences
 from bailiwick.tracking.provenance.code import git
 from bailiwick.training.entrypoint import source_digest
-from bailiwick.training.metadata import read_metadata
 
 CANDIDATE = "candidate"
 PRODUCTION = "production"
@@ -30,7 +31,6 @@ def register(platform: Platform, project: Project, context: StepContext) -> Mapp
     """Register the version with everything that made it; a repeated step finds the version it made before."""
     trained, judged = context.inputs["train"], context.inputs["evaluate"]
     package = str(trained["package"])
-    data = platform.blobs.get(package)
     environment = describe_environment()
     commit = git(project.folder, "rev-parse", "HEAD")
     version = platform.registry.register(
@@ -39,14 +39,14 @@ def register(platform: Platform, project: Project, context: StepContext) -> Mapp
         package=package,
         run_id=str(trained["run"]),
         snapshot=str(context.inputs["ingest"]["snapshot"]),
-        signature=read_metadata(load(data)).signature,
+        signature=signature_of(platform, package),
         metrics=dict(judged["metrics"]),  # type: ignore[arg-type]
         slices=dict(judged["slices"]),  # type: ignore[arg-type]
         parity=dict(trained["parity"]),  # type: ignore[arg-type]
         environment=environment.to_json() | {"licences": installed_licences(environment.packages)},
         code_version=commit or source_digest(project.train.entrypoint, project.folder),
         parameters=dict(trained["parameters"]),  # type: ignore[arg-type]
-        reference_profile=platform.blobs.put(_reference(platform, project, context, data)),
+        reference_profile=platform.blobs.put(_reference(platform, project, context, package)),
         description=str(context.params.get("reason") or ""),
     )
     _state(platform, context.actor, project)
@@ -68,16 +68,20 @@ def _state(platform: Platform, actor: Actor, project: Project) -> None:
             platform.statements.state(actor, project.name, None, field, text, origin=PROJECT_FILE)
 
 
-def _reference(platform: Platform, project: Project, context: StepContext, package: bytes) -> bytes:
+def _reference(platform: Platform, project: Project, context: StepContext, package: str) -> bytes:
     """What monitoring will hold live traffic against: all inputs of the snapshot, and answers on rows not learnt from.
 
     Not the event time, of which every new window differs from all before.
     """
-    split = load_split(platform, project, context)
-    names = [name for name in read_metadata(load(package)).inputs if name != project.data.time]
-    inputs = pa.concat_tables([split.known, split.holdout]).select(names)
-    answers = pa.table({output_column("probability"): score(package, split.holdout)})
-    of_inputs, of_answers = build_profile(inputs), build_profile(answers)
+    rows = divided(platform, project, context)
+    scorer = Scorer(platform, package)
+    try:
+        answers = np.concatenate([scorer.score(part) for part in rows.holdout(list(scorer.inputs))])
+    finally:
+        scorer.close()
+    names = [name for name in scorer.inputs if name != project.data.time]
+    of_inputs = profile_of(rows.all, names, rows=sum(rows.counts.values()))
+    of_answers = build_profile(pa.table({output_column("probability"): answers}))
     return to_json(Profile(rows=of_inputs.rows, features=of_inputs.features + of_answers.features)).encode()
 
 

@@ -10,6 +10,7 @@ from typing import Self
 
 from bailiwick.core.errors import BailiwickError
 from bailiwick.data.model import Snapshot
+from bailiwick.data.splits import Split
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.pipelines.model import PIPELINE_RUN_TAG, StepContext
 from bailiwick.pipelines.project import Project
@@ -22,6 +23,7 @@ from bailiwick.tracking.provenance.surroundings import Surroundings, surrounding
 from bailiwick.training.model import TuneResult
 
 ROLE = "training"
+SPLIT_TAG = "bailiwick.split"
 SOURCE_TAG = "mlflow.source.name"
 SOURCE_TYPE_TAG = "mlflow.source.type"
 MAX_SOURCE_SHOWN = 2_000
@@ -110,6 +112,10 @@ class TrainingRun:
     def log(self, metrics: Mapping[str, float]) -> None:
         """Log values at step 0."""
         self._platform.tracking.log(self._actor, self.id, metrics=metrics)
+
+    def log_split(self, split: Split) -> None:
+        """Which rows taught, chose and judged, in the words by which the snapshot's record tells them again."""
+        self._platform.tracking.log(self._actor, self.id, tags={SPLIT_TAG: json.dumps(split.to_json())})
 
     def log_search(self, tuned: TuneResult) -> None:
         """The chosen parameters on this run, and one child run for each trial with its curve."""

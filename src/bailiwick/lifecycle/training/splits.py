@@ -1,63 +1,195 @@
-"""Which rows teach, which choose, which judge: always by event time, so that no split can look ahead."""
+"""Which rows teach, which choose, which judge: divided as the project file says, recorded with the snapshot.
+
+Rows are read in a stream. What is held for all of them is a byte for the part that each belongs to and, by time, its moment
+and its place in order: 25 bytes a row at the most, whatever the rows hold.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bailiwick.core.errors import CheckFailed, InvalidInput
-from bailiwick.pipelines.notation import Holdout
+from bailiwick.core.canonical import digest_of
+from bailiwick.core.errors import CheckFailed, InvalidInput, NotFound
+from bailiwick.data.arrow_types import is_time
+from bailiwick.data.model import Snapshot
+from bailiwick.data.service import DataService
+from bailiwick.data.splits import Kind, Split, assign
+from bailiwick.lifecycle.inspection import require_usable
+from bailiwick.lifecycle.platform import Platform
+from bailiwick.pipelines.model import StepContext
+from bailiwick.pipelines.notation import Holdout, holdout_text
+from bailiwick.pipelines.project import Project
+from bailiwick.pipelines.sections import Split as Declared
 
 LEAST_ROWS = 200
+TRAIN, VALID, HOLDOUT = "train", "valid", "holdout"
+PARTS = (TRAIN, VALID, HOLDOUT)
+BATCH_BYTES = 32 << 20
+SHARE = 0.2
+"""Of the rows that judge, where a split that is not by time leaves it out."""
+
+Moments = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Rows in event order: `train` teaches, `valid` (its newest part) chooses parameters, `holdout` (the newest) judges.
+class DividedRows:
+    """A snapshot's rows by part: `train` teaches, `valid` chooses parameters, `holdout` judges.
 
-    The final model is fitted on `train` and `valid` together; `holdout` is seen by nothing but the evaluation.
+    The final model is fitted on `train` and `valid` together, which are the known rows; `holdout` is seen by nothing but the
+    evaluation. By time, known rows are in order of time; otherwise `train` comes first. Rows of one place keep their order.
     """
 
-    train: pa.Table
-    valid: pa.Table
-    holdout: pa.Table
+    def __init__(
+        self, data: DataService, snapshot: Snapshot, split: Split, parts: npt.NDArray[np.int8], moments: Moments | None
+    ) -> None:
+        self._data = data
+        self._snapshot = snapshot
+        self._parts = parts
+        self._moments = moments
+        self.split = split
+        counts = np.bincount(parts, minlength=len(PARTS)).tolist()
+        self.counts: Mapping[str, int] = dict(zip(PARTS, counts, strict=True))
 
     @property
-    def known(self) -> pa.Table:
-        """`train` and `valid`: what the final model is fitted on."""
-        return pa.concat_tables([self.train, self.valid])
+    def known_rows(self) -> int:
+        """Rows of `train` and `valid`."""
+        return self.counts[TRAIN] + self.counts[VALID]
+
+    def known(self, columns: Sequence[str]) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64]]]:
+        """The known rows in the snapshot's order, with the place of each among all known rows."""
+        places = self._places()
+        first = 0
+        for rows in self._stream(columns, holdout=False):
+            yield rows, places[first : first + rows.num_rows]
+            first += rows.num_rows
+
+    def holdout(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The rows that judge, in the snapshot's order."""
+        yield from self._stream(columns, holdout=True)
+
+    def all(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """All rows, in batches of some megabytes: whatever is made of texts costs several times their size."""
+        for batch in self._data.batches(self._snapshot.workspace, self._snapshot.id, columns):
+            most = max(1, batch.num_rows * BATCH_BYTES // max(1, batch.nbytes))
+            for first in range(0, batch.num_rows, most):
+                yield pa.Table.from_batches([batch.slice(first, most)])
+
+    def _stream(self, columns: Sequence[str], *, holdout: bool) -> Iterator[pa.Table]:
+        first = 0
+        for rows in self.all(columns):
+            wanted = (self._parts[first : first + rows.num_rows] == PARTS.index(HOLDOUT)) == holdout
+            first += rows.num_rows
+            if wanted.all():
+                yield rows
+            elif wanted.any():
+                yield rows.filter(pa.array(wanted))
+
+    def _places(self) -> npt.NDArray[np.int64]:
+        known = self._parts != PARTS.index(HOLDOUT)
+        keys = self._parts[known] if self._moments is None else self._moments[known]
+        places = np.empty(len(keys), np.int64)
+        if np.all(keys[:-1] <= keys[1:]):
+            places[:] = np.arange(len(keys))
+        else:
+            places[np.argsort(keys, kind="stable")] = np.arange(len(keys))
+        return places
 
 
-def split_by_time(rows: pa.Table, *, time: str, holdout: Holdout, valid: float = 0.2) -> Split:
-    """Cut at two moments of event time: rows of one moment never fall on both sides.
+def divided(platform: Platform, project: Project, context: StepContext) -> DividedRows:
+    """The snapshot of this run, divided as the project says; the division is put on record with the snapshot.
 
-    `valid` is a share of what `holdout` leaves. Raises CheckFailed when a part has under 200 rows.
+    Raises CheckFailed when a part has under 200 rows and while an alarm about the snapshot stands, InvalidInput for a column that rows cannot be divided by.
     """
-    ordered = rows.sort_by(time)
-    first, second = _cuts(ordered, time, holdout, valid)
-    parts = Split(ordered.slice(0, first), ordered.slice(first, second - first), ordered.slice(second))
-    sizes = {"train": parts.train.num_rows, "valid": parts.valid.num_rows, "holdout": parts.holdout.num_rows}
-    if min(sizes.values()) < LEAST_ROWS:
-        raise CheckFailed(f"Too few rows to train and to judge: {sizes}; each part needs {LEAST_ROWS}.")
+    snapshot = platform.data.snapshot(context.actor.workspace, str(context.inputs["ingest"]["snapshot"]))
+    require_usable(platform, context.actor.workspace, snapshot, project=project)
+    declared = project.data.split or Declared()
+    moments = _moments(platform.data, snapshot, project.data.time) if declared.by == "time" else None
+    name = split_name(project)
+    try:
+        split = platform.data.split_of(snapshot.workspace, snapshot.id, name)
+    except NotFound:
+        split = _by_time(moments, project) if moments is not None else _by_share(declared, project)
+        platform.data.split_snapshot(context.actor, snapshot.id, name, split)
+    rows = DividedRows(platform.data, snapshot, split, _assigned(platform.data, snapshot, split, moments), moments)
+    _check_sizes(rows.counts)
+    return rows
+
+
+def split_name(project: Project) -> str:
+    """What the division is called on record: another one for other words in the project file."""
+    said = project.data.split.model_dump(mode="json") if project.data.split else {}
+    return f"training-{digest_of([said, holdout_text(project.evaluate.holdout), project.data.time])[:12]}"
+
+
+def _by_share(declared: Declared, project: Project) -> Split:
+    holdout = SHARE if declared.holdout is None else declared.holdout
+    known = 1 - holdout
+    shares = ((TRAIN, known * (1 - declared.valid)), (VALID, known * declared.valid), (HOLDOUT, holdout))
+    kind: Kind = declared.by
+    column = declared.column or (project.data.key if kind == "hash" else "")
+    return Split(kind, shares, column, declared.seed)
+
+
+def _by_time(moments: Moments, project: Project) -> Split:
+    """Cut at two moments, so that rows of one moment never fall on both sides: shares that end exactly there."""
+    declared = project.data.split or Declared()
+    ordered = np.sort(moments)
+    first, second = _cuts(ordered, project.evaluate.holdout, declared.valid)
+    counts = {TRAIN: first, VALID: second - first, HOLDOUT: len(ordered) - second}
+    _check_sizes(counts)
+    shares = tuple((name, count / len(ordered)) for name, count in counts.items())
+    return Split("time", shares, project.data.time)
+
+
+def _cuts(ordered: Moments, holdout: Holdout, valid: float) -> tuple[int, int]:
+    if holdout.length_ms:
+        second = int(np.searchsorted(ordered, ordered[-1] - holdout.length_ms + 1, side="left")) if len(ordered) else 0
+    else:
+        second = _at_moment(ordered, round(len(ordered) * (1 - holdout.fraction)))
+    return _at_moment(ordered, round(second * (1 - valid))), second
+
+
+def _at_moment(ordered: Moments, cut: int) -> int:
+    """The first row of the moment at `cut`, so that rows of one moment stay together."""
+    return int(np.searchsorted(ordered, ordered[cut], side="left")) if cut < len(ordered) else cut
+
+
+def _moments(data: DataService, snapshot: Snapshot, column: str) -> Moments:
+    """UTC milliseconds of every row, in the snapshot's order."""
+    moments = np.empty(snapshot.rows, np.int64)
+    first = 0
+    for batch in data.batches(snapshot.workspace, snapshot.id, [column]):
+        times = batch.column(0)
+        if times.null_count:
+            raise InvalidInput(f"Event time {column!r} is missing in some rows, which are then neither old nor new.")
+        if is_time(times.type):
+            times = times.cast(pa.timestamp("ms", "UTC"), safe=False).cast(pa.int64())
+        moments[first : first + len(times)] = times.to_numpy(zero_copy_only=False)
+        first += len(times)
+    return moments
+
+
+def _assigned(data: DataService, snapshot: Snapshot, split: Split, moments: Moments | None) -> npt.NDArray[np.int8]:
+    """The part of every row, in the snapshot's order."""
+    if moments is not None:
+        return assign(split, pa.table({split.column: moments})).astype(np.int8)
+    parts = np.empty(snapshot.rows, np.int8)
+    first = 0
+    read = [split.column] if split.column else [snapshot.columns[0][0]]
+    for batch in data.batches(snapshot.workspace, snapshot.id, read):
+        numbers = assign(split, pa.Table.from_batches([batch]), first_row=first)
+        parts[first : first + len(numbers)] = numbers
+        first += len(numbers)
     return parts
 
 
-def _cuts(ordered: pa.Table, time: str, holdout: Holdout, valid: float) -> tuple[int, int]:
-    moments = ordered[time].to_numpy()
-    if holdout.length_ms:
-        second = int(np.searchsorted(moments, moments[-1] - holdout.length_ms + 1, side="left")) if len(moments) else 0
-    else:
-        second = _at_moment(moments, round(len(moments) * (1 - holdout.fraction)))
-    return _at_moment(moments, round(second * (1 - valid))), second
-
-
-def _at_moment(moments: npt.NDArray[np.int64], cut: int) -> int:
-    """The first row of the moment at `cut`, so that rows of one moment stay together."""
-    return int(np.searchsorted(moments, moments[cut], side="left")) if cut < len(moments) else cut
+def _check_sizes(sizes: Mapping[str, int]) -> None:
+    if min(sizes.values()) < LEAST_ROWS:
+        raise CheckFailed(f"Too few rows to train and to judge: {dict(sizes)}; each part needs {LEAST_ROWS}.")
 
 
 def labels_of(rows: pa.Table, *, column: str, positive: object) -> npt.NDArray[np.int64]:
