@@ -56,6 +56,11 @@ _DIFFERENCES = """\
 * A dataset without examples has the anomaly `DATASET_LOW_NUM_EXAMPLES` as well as `data_missing`, so that emptiness
   cannot pass for health.
 * An environment that the schema never names is refused by `validate`; TFDV's C++ reports every feature as new in it.
+* Mean, deviation and median are of the finite numbers; TFDV's mean is NaN where there are infinities of both signs.
+* Weighted rankings hold every value; TFDV leaves out those that weigh less than 1 (`weighted_frequency_threshold`).
+* The shortest sequence of tokens may have 0 of them; TFDV takes 0 for not known yet.
+* 2^63 - 1, which is 2^63 in the statistics' doubles, stays the largest whole number; TFDV reads it as -2^63.
+* A proposed schema relaxes `dataset_constraints` too; TFDV leaves them.
 * Features whose text values are much alike share a domain when a schema is inferred (`Inference.share_domains`).
 * Descriptions are our own words; types, severities and order are TFDV's.
 """
@@ -64,18 +69,21 @@ _STATISTICS = """\
 | of TFDV | here | exact |
 |---|---|---|
 | common: presence, valency, list lengths, nested levels | `compute_statistics`, `Part` | yes |
-| numeric: moments, STANDARD and QUANTILES histograms, zeros, NaN | `compute_statistics`, `Part` | yes; `Part` to a millionth past 2^20 different numbers |
-| string: unique, top values, rank histogram, average length | `compute_statistics`, `Part` | yes (TFDV: sketches on request) |
+| numeric: moments, STANDARD and QUANTILES histograms, zeros, NaN | `compute_statistics`, `Part` | yes; of a source that is streamed, past a million different numbers, to a stated `rank_error` |
+| string: unique, top values, rank histogram, average length | `compute_statistics`, `Part` | yes; of a source that is streamed, past a quarter of a million texts, to a stated `count_error` and `unique_error` (TFDV: sketches on request) |
 | bytes: unique, sizes | `compute_statistics`, `Part` | yes |
 | weighted | `add_weights` | yes; not of lists in lists |
 | cross features: covariance, correlation | `add_correlations` | yes, of every row (TFDV: a tenth of the batches) |
 | lift | `add_lift` | yes, of labels with single values |
+| sparse and weighted features | `add_composites` | yes; of features at the top |
+| mutual information with a label | `add_information` | exact on ten bins of equal mass (TFDV: by nearest neighbours, or in partitions), so the numbers differ |
 | slices by value, by SQL | `slices_by`, `sql_slices` | yes (TFDV removed slices in SQL) |
 | natural language | `add_language` | yes, but no `reported_sequences` (they are whole texts), no location misses |
 | time and natural-language domains, inferred | `add_meanings` | on the first 1,000 values (TFDV: all, of texts the first 100 of a batch) |
-| merging of partitions | `Part.merge` | yes: same bytes in any order and grouping |
+| merging of partitions | `Part.merge` | yes: same bytes in any order and grouping, while all is exact |
 | files: binary, text, TFRecord | `read_statistics`, `write_statistics` | |
-| fields of structs, sparse and weighted features, images, mutual information, vocabulary files | not computed; read and validated | |
+| values that may stand for none: empty texts and lists, -1 | `add_empties` | yes |
+| fields of structs, images, vocabulary files | not computed; read and validated | |
 """
 
 
@@ -101,7 +109,13 @@ def render() -> str:
         "<!-- written by tools/tfdv_page.py -->",
         "",
         "`bailiwick data validate` finds what TFDV 1.21 finds, by the same names. The cases are TFDV's own tests, read by",
-        "`tools/tfdv_cases.py` into `tests/golden/tfdv` and run by `tests/data/test_tfdv_parity.py`.",
+        "`tools/tfdv_cases.py` and `tools/tfdv_rules.py` into `tests/golden/tfdv` and run by `tests/data/test_tfdv_parity.py` and",
+        "`tests/data/test_tfdv_rules.py`. Beside them",
+        "`tests/data/test_tfdv_oracle.py` runs TFDV itself (1.16.1, from `tools/tfdv_oracle.py`) and ours on the same random",
+        "tables, with values missing, NaN, infinite, of 64 bits, in all scripts and in lists of lists, under random schemas:",
+        "every field of the statistics (weights, correlations, language, meanings, empty values, sparse and weighted features too), inferred",
+        "schemas, anomalies, distances and relaxed schemas are the same, but for what",
+        "is listed under *Different on purpose*. Only what TFDV reads off a sketch of quantiles is compared to its error.",
         "",
         "| source | commit | cases |",
         "|---|---|---|",
@@ -123,7 +137,7 @@ def render() -> str:
 
 def _kinds(case: Any) -> list[str]:
     reasons = {reason for info in case.get("expected", {}).values() for reason in info["reasons"]}
-    return sorted(reasons | set(case.get("kinds", [])))
+    return sorted(reasons | set(case.get("kinds") or []))
 
 
 def _found(kind: str, source: str) -> str:

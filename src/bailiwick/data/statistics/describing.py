@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
+from bailiwick.data.statistics.composites import add_composites
 from bailiwick.data.statistics.compute import compute_statistics
 from bailiwick.data.statistics.crossing import add_correlations, add_lift
+from bailiwick.data.statistics.empties import add_empties
+from bailiwick.data.statistics.information import add_information
 from bailiwick.data.statistics.language import add_language
 from bailiwick.data.statistics.meaning import add_meanings
 from bailiwick.data.statistics.view import ALL_EXAMPLES
@@ -33,9 +36,9 @@ def describe(
 ) -> Any:
     """A `DatasetFeatureStatisticsList` of the table, and of each slice that has rows (then the first is `All Examples`).
 
-    `weight`: a column that says how much a row counts. `label`: a column whose lift by the values of others is wanted.
-    `schema`: texts of features to which it gives a natural-language domain are counted by token, in the `vocabularies`
-    by name. Raises InvalidInput as those that add these do.
+    `weight`: a column that says how much a row counts. `label`: a column whose lift by the values of others is wanted, and
+    what the others tell of it. `schema`: texts of features to which it gives a natural-language domain are counted by token,
+    in the `vocabularies` by name, and its sparse and weighted features are looked at. Raises InvalidInput as those that add these do.
     """
     statistics = compute_statistics(table, ALL_EXAMPLES if slices else name)
     parts = [table]
@@ -50,8 +53,12 @@ def describe(
             add_correlations(dataset, rows)
         if label:
             add_lift(dataset, rows, label)
+            add_information(dataset, rows, label)
         if schema is not None:
             add_language(dataset, rows, schema, vocabularies)
         if meanings:
             add_meanings(dataset, rows)
+            add_empties(dataset, rows)
+        if schema is not None:
+            add_composites(dataset, rows, schema)
     return statistics

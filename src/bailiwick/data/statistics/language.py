@@ -108,7 +108,7 @@ def _count(sequences: Iterable[list[Piece]], domain: Any, words: Sequence[str]) 
                 total += 1
                 if isinstance(word, str) and word not in unknown:
                     known[word] += 1
-    return _told(known, lengths, total, asked, rows)
+    return _told(known, lengths, total, asked if lengths else {}, rows)
 
 
 def _told(
