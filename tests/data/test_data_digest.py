@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import storable, type_name
-from bailiwick.data.digest import table_digest
+from bailiwick.data.digest import RunningDigest, table_digest
+from bailiwick.data.sources import read_source
 
 _TYPES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
@@ -115,6 +117,26 @@ def test_encoding_and_parquet_layout_do_not_matter(tmp_path: Path) -> None:
     parquet.write_table(plain, tmp_path / "a.parquet", row_group_size=7)
     for other in (coded, large, parquet.read_table(tmp_path / "a.parquet")):
         assert table_digest(other) == table_digest(plain)
+
+
+@settings(max_examples=40, deadline=None)
+@given(_tables(), st.integers(1, 5))
+def test_files_of_every_format_give_the_digest_of_the_rows_that_were_written(
+    tmp_path_factory: pytest.TempPathFactory, table: pa.Table, group: int
+) -> None:
+    folder = tmp_path_factory.mktemp("formats")
+    settled = storable(table)
+    parquet.write_table(settled, folder / "a.parquet", row_group_size=group, compression="zstd")
+    with pa.OSFile(str(folder / "a.arrow"), "wb") as file, pa.ipc.new_file(file, settled.schema) as writer:
+        writer.write_table(settled, max_chunksize=group)
+    deltalake.write_deltalake(folder / "delta", settled)
+    expected = table_digest(table)
+    for name in ("a.parquet", "a.arrow", "delta"):
+        assert table_digest(read_source(name, folder)) == expected, name
+    running = RunningDigest(settled.schema)
+    for start in range(0, settled.num_rows, group):
+        running.update(settled.slice(start, group))
+    assert running.hexdigest() == expected
 
 
 @settings(max_examples=30, deadline=None)

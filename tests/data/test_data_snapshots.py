@@ -17,14 +17,13 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
 from obstore.store import from_url
+from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import AlreadyExists, Conflict, Corrupted, InvalidInput, NotAllowed, NotFound
-from bailiwick.data import passing
 from bailiwick.data.digest import RunningDigest, table_digest
 from bailiwick.data.exporting import write_file
 from bailiwick.data.model import Labels
-from bailiwick.data.passing import Sample
 from bailiwick.data.service import DataService
 from bailiwick.data.sources import Source, frame_source, open_source
 from bailiwick.data.splits import Split, parts
@@ -86,27 +85,26 @@ def test_digests_that_earlier_versions_stored_are_still_those_of_the_rows() -> N
     assert table_digest(pa.table({"n": [1, None], "t": ["x", ""]})) == known
 
 
-def test_statistics_of_very_many_rows_are_of_a_uniform_sample_and_say_so(
-    data: DataService, admin: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(passing.Sample.__init__, "__kwdefaults__", {"cells": 4_000})
-    kept = data.ingest_source(admin, "d", frame_source(_rows(0, 100_000)))
-    assert kept.rows == 100_000
-    assert 1_000 < kept.statistics_rows < 4_100
-
-
-def test_a_sample_is_uniform_in_order_and_the_same_each_time() -> None:
-    def sample() -> list[int]:
-        drawn = Sample(pa.schema([("n", pa.int64())]), cells=5_000)
-        for start in range(0, 200_000, 10_000):
-            drawn.add(pa.table({"n": range(start, start + 10_000)}))
-        found: list[int] = drawn.table()["n"].to_pylist()
-        return found
-
-    once = sample()
-    assert once == sample() == sorted(once)
-    assert 4_500 <= len(once) <= 10_000
-    assert abs(sum(once) / len(once) - 100_000) < 4_000
+def test_statistics_are_of_all_rows_however_they_came(data: DataService, admin: Actor, tmp_path: Path) -> None:
+    table = _rows(0, 300_000).append_column("x", pa.array([n % 7 / 3 for n in range(300_000)]))
+    for number in range(3):
+        parquet.write_table(table.slice(number * 100_000, 100_000), tmp_path / f"{number}.parquet")
+    for number in range(3):  # one more file each time
+        kept = data.ingest_new(admin, "d", f"[0-{number}].parquet", tmp_path)
+    whole = data.ingest(admin, "e", table, source="memory")
+    assert (kept.rows, kept.statistics_rows, len(kept.parts)) == (300_000, 300_000, 3)
+    streamed, at_once = (
+        statistics_pb2.DatasetFeatureStatisticsList.FromString(data.statistics("default", one.id)).datasets[0]
+        for one in (kept, whole)
+    )
+    at_once.name = "d"
+    text = streamed.features[1]  # of more different values than are kept apart
+    assert {stat.name for stat in text.custom_stats} == {"unique_error", "count_error"}
+    assert text.string_stats.unique == pytest.approx(300_000, rel=0.03)
+    assert text.string_stats.avg_length == at_once.features[1].string_stats.avg_length
+    for dataset in (streamed, at_once):
+        del dataset.features[1]
+    assert streamed == at_once
 
 
 # In place
@@ -192,8 +190,8 @@ def test_rows_of_other_columns_are_not_added(data: DataService, admin: Actor, tm
 
 
 class _Broken(Source):
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        yield from super().__iter__()
+    def coded(self):  # type: ignore[no-untyped-def]
+        yield from super().coded()
         raise InvalidInput("the source broke off")
 
 

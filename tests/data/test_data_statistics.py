@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from bailiwick.data.statistics import compute_statistics
+from bailiwick.data.statistics.streaming import stream_statistics
 
 _Type = statistics_pb2.FeatureNameStatistics
 
@@ -130,3 +131,17 @@ def test_statistics_are_the_same_bytes_on_every_run_and_layout() -> None:
     chunked = pa.concat_tables([table.slice(0, 1234), table.slice(1234)])
     first, second = (compute_statistics(t).SerializeToString(deterministic=True) for t in (table, chunked))
     assert first == second
+
+
+def test_without_a_value_there_is_no_histogram_but_every_level_of_lists() -> None:
+    """As TFDV has it: a histogram of nothing would compare as if it said something."""
+    tables = [
+        pa.table({"c": pa.nulls(2, pa.float64())}),
+        pa.table({"c": pa.nulls(2, pa.list_(pa.list_(pa.int64())))}),
+    ]
+    for table, levels in zip(tables, ([], [2, 0]), strict=True):
+        for found in (compute_statistics(table), stream_statistics([table, table.slice(0, 0)])):
+            numbers = found.datasets[0].features[0].num_stats
+            assert not numbers.histograms
+            common = numbers.common_stats
+            assert [level.num_missing for level in common.presence_and_valency_stats] == levels

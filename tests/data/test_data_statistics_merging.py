@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.statistics import compute_statistics
 from bailiwick.data.statistics import counts as counting
-from bailiwick.data.statistics.merging import Part, count_part, stream_statistics
+from bailiwick.data.statistics.merging import Part, count_part
+from bailiwick.data.statistics.streaming import stream_statistics
 
 _SCHEMA = pa.schema(
     [

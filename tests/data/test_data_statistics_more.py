@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import mutual_info_score
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.schema import infer_schema, parse_schema
 from bailiwick.data.statistics import compute_statistics
 from bailiwick.data.statistics.crossing import add_correlations, add_lift
 from bailiwick.data.statistics.describing import describe
+from bailiwick.data.statistics.information import add_information
 from bailiwick.data.statistics.meaning import add_meanings, is_language, time_format
 from bailiwick.data.statistics.slicing import slices_by
 from bailiwick.data.statistics.view import DatasetView
@@ -149,3 +152,48 @@ def test_lists_in_lists_are_told_level_by_level() -> None:
     ]
     flat = pa.table({"deep": [["a", "b"]]})
     assert [anomaly.kind for anomaly in validate(compute_statistics(flat), schema)] == ["VALUE_NESTEDNESS_MISMATCH"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.none() | st.sampled_from("abc"), st.integers(0, 3)), min_size=1, max_size=60))
+def test_information_is_that_of_the_counts_and_never_below_chance(rows: list[tuple[str | None, int]]) -> None:
+    table = pa.table({"t": pa.array([t for t, _ in rows], pa.string()), "y": [y for _, y in rows]})
+    dataset = _dataset(table)
+    add_information(dataset, table, "y")
+    told = {stat.name: stat.num for stat in dataset.features[0].custom_stats}
+    expected = mutual_info_score([str(t) for t, _ in rows], [y for _, y in rows]) / math.log(2)
+    assert told["mutual_information"] == pytest.approx(expected, abs=1e-9)
+    assert 0 <= told["adjusted_mutual_information"] <= told["mutual_information"]
+    assert not dataset.features[1].custom_stats
+
+
+def test_information_tells_what_matters_from_what_does_not() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=4000)
+    columns = {"x": x, "u": rng.normal(size=4000), "w": rng.integers(0, 90, 4000).astype(str), "same": np.zeros(4000)}
+    table = pa.table({**columns, "late": x > 0, "tags": [["a"]] * 4000})
+    found = describe(table, label="late")
+    told = {f.path.step[0]: {stat.name: stat.num for stat in f.custom_stats} for f in found.datasets[0].features}
+    assert told["x"]["adjusted_mutual_information"] > 0.9
+    assert told["w"]["mutual_information"] > 0.01
+    assert max(told[name]["adjusted_mutual_information"] for name in ("u", "w", "same")) < 0.005
+    assert told["late"] == told["tags"] == {}
+    with pytest.raises(InvalidInput, match="Label column 'tags' is list"):
+        add_information(_dataset(table), table, "tags")
+
+
+def test_a_schemas_sparse_and_weighted_features_are_validated_from_the_rows() -> None:
+    schema = parse_schema(
+        'feature { name: "v" type: INT } feature { name: "i" type: INT } feature { name: "n" type: FLOAT } '
+        'sparse_feature { name: "s" value_feature { name: "v" } index_feature { name: "i" } } '
+        'weighted_feature { name: "w" feature { step: "v" } weight_feature { step: "n" } }'
+    )
+    good = pa.table({"v": [[1, 2], None], "i": [[0, 1], None], "n": [[0.5, 0.5], None]})
+    assert validate(describe(good, schema=schema), schema) == []
+    bad = pa.table({"v": [[1, 2], None], "i": [[0], [1]], "n": [[0.5], None]})
+    assert [(anomaly.feature, anomaly.kind) for anomaly in validate(describe(bad, schema=schema), schema)] == [
+        ("s", "SPARSE_FEATURE_MISSING_VALUE"),
+        ("s", "SPARSE_FEATURE_LENGTH_MISMATCH"),
+        ("s", "SPARSE_FEATURE_LENGTH_MISMATCH"),
+        ("w", "WEIGHTED_FEATURE_LENGTH_MISMATCH"),
+    ]

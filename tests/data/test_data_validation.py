@@ -223,3 +223,11 @@ def test_personal_data_is_marked_in_the_schema() -> None:
         mark_personal(schema, "mial")
     with pytest.raises(InvalidInput, match="may hold only a-z"):
         mark_personal(schema, "mail", kind="E Mail")
+
+
+def test_a_feature_that_is_not_validated_is_left_as_it_was_written() -> None:
+    """TFDV mends nothing there, not even what makes no sense: the description belongs to whoever put it aside."""
+    schema = parse_schema(
+        'feature { name: "n" type: FLOAT lifecycle_stage: ALPHA int_domain { min: 5 } value_count { min: 2 max: 1 } }'
+    )
+    assert relax(schema, compute_statistics(pa.table({"n": [0.5]}))) == schema

@@ -83,3 +83,23 @@ def test_a_folder_of_any_other_name_holds_tables(tmp_path: Path, name: str) -> N
 def test_a_folder_that_looks_encoded_is_refused_before_anything_is_lost(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="two hex digits"):
         DeltaTables(str(tmp_path / "a%41"))
+
+
+def test_batches_are_small_however_long_the_texts_are_and_hold_every_row_in_order(tables: DeltaTables) -> None:
+    count = 60_000
+    notes = pa.array([f"{number}{'x' * 2_000}" for number in range(count)])
+    table = pa.table({"n": range(count), "note": notes})
+    with tables.writer("long/notes", table.schema) as writer:
+        for first in range(0, count, 5_000):
+            writer.write(table.slice(first, 5_000))
+        writer.commit(application="test")
+    batches = list(tables.batches("long/notes", version=0, columns=["note", "n"]))
+    assert max(batch.nbytes for batch in batches) < 40 << 20
+    assert pa.Table.from_batches(batches).equals(table.select(["note", "n"]))
+
+
+def test_batches_of_a_table_whose_schema_has_grown_have_its_columns_in_every_file(tables: DeltaTables) -> None:
+    tables.append("grown", pa.table({"a": [1]}))
+    tables.append("grown", pa.table({"a": [2], "b": ["x"]}))
+    found = pa.Table.from_batches(list(tables.batches("grown", version=1, columns=["b", "a"])))
+    assert sorted(zip(found["a"].to_pylist(), found["b"].to_pylist(), strict=True)) == [(1, None), (2, "x")]

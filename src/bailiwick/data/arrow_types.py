@@ -112,9 +112,9 @@ def _flat_type(arrow_type: pa.DataType) -> pa.DataType | None:
 
 def _check_names(names: list[str]) -> None:
     seen: dict[str, str] = {}
-    for name in names:
+    for place, name in enumerate(names, start=1):
         if not name:
-            raise InvalidInput("A column has no name; give every column one.")
+            raise InvalidInput(f"Column {place} has no name; give every column one.")
         if name.lower() in seen:
             other = seen[name.lower()]
             raise InvalidInput(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.clock import from_text, to_text
@@ -20,6 +20,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,199}")
 _SHORT_DIGESTS = (36, 16)
 _WORDS_PER_QUERY = 5_000
 _LONGEST_TAG = 5_000
+INSPECTION = "inspection"
+"""The tag that holds the digest of what an inspection found; only an inspection sets it."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d.*|\d{11,}")
 
@@ -124,7 +126,9 @@ class SnapshotCatalogue:
             sql.snapshot_names.c.workspace == workspace, sql.snapshot_names.c.snapshot == snapshot_id
         )
         tags = select(sql.snapshot_tags.c.key, sql.snapshot_tags.c.value).where(
-            sql.snapshot_tags.c.workspace == workspace, sql.snapshot_tags.c.snapshot == snapshot_id
+            sql.snapshot_tags.c.workspace == workspace,
+            sql.snapshot_tags.c.snapshot == snapshot_id,
+            sql.snapshot_tags.c.key != INSPECTION,
         )
         with self._records.read() as connection:
             named = tuple(sorted(connection.scalars(names)))
@@ -158,6 +162,8 @@ class SnapshotCatalogue:
             raise InvalidInput(
                 f"A tag's key has 1 to 200 characters, its value at most {_LONGEST_TAG}; {key[:50]!r} does not fit."
             )
+        if key == INSPECTION:
+            raise InvalidInput(f"Tag {key!r} is kept for what inspections find.", hint="Choose another key.")
         with self._records.change(actor, Permission.DATA_WRITE) as change:
             found = _locked(change, snapshot_id)
             tag(change, found, key, value)
@@ -168,6 +174,40 @@ class SnapshotCatalogue:
                 key=key,
             )
         return found
+
+    def keep_inspection(self, actor: Actor, snapshot_id: str, digest: str, *, failed: Sequence[str]) -> None:
+        """Say what an inspection of a snapshot found: a blob's digest, and the names of what failed. Raises NotFound."""
+        with self._records.change(actor, Permission.DATA_WRITE) as change:
+            found = _locked(change, snapshot_id, kept=False)
+            tag(change, found, INSPECTION, digest)
+            change.record("snapshot.inspected", f"dataset/{found.dataset}", snapshot=found.id, failed=list(failed))
+
+    def inspection(self, workspace: str, snapshot_id: str) -> str:
+        """The digest of what the last inspection of a snapshot found; "" where there was none."""
+        tags = sql.snapshot_tags.c
+        query = select(tags.value).where(
+            tags.workspace == workspace, tags.snapshot == snapshot_id, tags.key == INSPECTION
+        )
+        with self._records.read() as connection:
+            return str(connection.execute(query).scalar() or "")
+
+    def inspected_before(self, snapshot: Snapshot, *, limit: int) -> list[tuple[Snapshot, str]]:
+        """Snapshots of the same dataset that were kept earlier and inspected, newest first, with the findings' digests."""
+        columns, tags = sql.snapshots.c, sql.snapshot_tags.c
+        same_time = and_(columns.created == snapshot.created, columns.id < snapshot.id)
+        earlier = or_(columns.created < snapshot.created, same_time)
+        query = (
+            select(sql.snapshots, tags.value.label("inspection"))
+            .join(sql.snapshot_tags, (tags.snapshot == columns.id) & (tags.key == INSPECTION))
+            .where(columns.workspace == snapshot.workspace, columns.dataset == snapshot.dataset)
+            .where(columns.deleted.is_(None), earlier)
+            .order_by(columns.created.desc(), columns.id.desc())
+            .limit(limit)
+        )
+        with self._records.read() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        digests = [str(row.pop("inspection")) for row in rows]
+        return [(from_row(row), digest) for row, digest in zip(rows, digests, strict=True)]
 
     def delete_snapshot(self, actor: Actor, snapshot_id: str, *, reason: str = "") -> Snapshot:
         """Hide a snapshot: it stays on record, in no list, and is not read. Its rows stay until they are purged.

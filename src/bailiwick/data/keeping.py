@@ -13,13 +13,12 @@ from bailiwick.core.actor import Actor
 from bailiwick.core.clock import MILLISECONDS_PER_DAY
 from bailiwick.core.errors import Conflict, InvalidInput
 from bailiwick.core.ids import new_id
-from bailiwick.data.arrow_types import type_name
+from bailiwick.data.arrow_types import storable, type_name
 from bailiwick.data.model import Part, Snapshot
 from bailiwick.data.origin import Origin
 from bailiwick.data.passing import Pass, newer
 from bailiwick.data.reading.places import Place
 from bailiwick.data.sources import Source, SourceOptions, open_source
-from bailiwick.data.statistics import compute_statistics
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.delta import DeltaTables
 
@@ -74,8 +73,8 @@ class Keeping:
     def copied(self, source: Source) -> Snapshot:
         """All rows into a table of their own."""
         origin = Origin(source.name, tuple(source.marks()))
-        seen = Pass(source.schema, time_column=self._time_column)
-        return self._written(seen, _tables(source), origin, before=None)
+        with self._pass(source) as seen:
+            return self._written(seen, _tables(source), origin, before=None)
 
     def in_place(self, source: Source) -> Snapshot:
         """No rows anywhere but where they are."""
@@ -84,11 +83,11 @@ class Keeping:
                 f"{source.name} is not made of files, so its rows cannot stay where they are.", hint="Copy them."
             )
         origin = Origin(source.name, tuple(source.marks()), source.options, tuple(source.schema.names))
-        seen = Pass(source.schema, time_column=self._time_column)
-        for rows in _tables(source):
-            seen.take(rows)
-        kept = self._blobs.put(origin.to_json())
-        return self._recorded(seen, origin, (Part(seen.rows, origin=kept),), new_id())
+        with self._pass(source) as seen:
+            for rows in _tables(source):
+                seen.take(rows)
+            kept = self._blobs.put(origin.to_json())
+            return self._recorded(seen, origin, (Part(seen.rows, origin=kept),), new_id())
 
     def added(
         self, source: str, base: Path, *, options: SourceOptions, columns: Sequence[str] | None, watermark: str
@@ -116,13 +115,19 @@ class Keeping:
             raise InvalidInput(
                 f"{opened.name} is not made of files; say which column tells new rows.", hint="Name a watermark column."
             )
-        seen = Pass(opened.schema, time_column=self._time_column, watermark=watermark)
         rows: Iterable[pa.Table] = _tables(opened)
         if watermark and known:
-            rows = (newer(table, watermark, known.watermark) for table in rows)
+            rows = (newer(storable(table), watermark, known.watermark) for table in rows)
         files = (*(known.files if known else ()), *marks)
         origin = Origin(opened.name, files, after=before.id if before else "", watermark_column=watermark)
-        return self._written(seen, rows, origin, before=before)
+        with self._pass(opened, watermark) as seen:
+            return self._written(seen, rows, origin, before=before)
+
+    def _pass(self, source: Source, watermark: str = "") -> Pass:
+        try:
+            return Pass(source.schema, time_column=self._time_column, watermark=watermark)
+        except InvalidInput as error:
+            raise InvalidInput(f"{source.name}: {error.message}", hint=error.hint) from error
 
     def _newest(self, watermark: str) -> tuple[Snapshot | None, Origin | None]:
         """The snapshot to go on from; none where the newest does not say how far it got."""
@@ -169,8 +174,6 @@ class Keeping:
             )
 
     def _recorded(self, seen: Pass, origin: Origin, parts: tuple[Part, ...], identity: str) -> Snapshot:
-        sample = seen.sample.table()
-        statistics = compute_statistics(sample, name=self._dataset).SerializeToString(deterministic=True)
         newest = parts[-1]
         snapshot = Snapshot(
             id=identity,
@@ -185,9 +188,9 @@ class Keeping:
             time_to=seen.time_to,
             source=origin.source,
             created=0,
-            statistics=self._blobs.put(statistics),
+            statistics=self._blobs.put(seen.statistics(self._dataset)),
             schema=self._blobs.put(self._schema) if self._schema else "",
-            statistics_rows=sample.num_rows,
+            statistics_rows=seen.rows,
             parts=parts,
             origin=self._blobs.put(origin.to_json()),
         )
@@ -217,15 +220,18 @@ def _columns(seen: Pass) -> tuple[tuple[str, str], ...]:
 
 
 def _tables(source: Source) -> Iterator[pa.Table]:
-    """Batches in groups, so that what costs per batch costs little."""
+    """Batches in groups, so that what costs per batch costs little; text may be dictionary-coded."""
     held: list[pa.RecordBatch] = []
     rows = size = 0
-    for batch in source:
+    for batch in source.coded():
+        if held and batch.schema != held[0].schema:
+            yield pa.Table.from_batches(held)
+            held, rows, size = [], 0, 0
         held.append(batch)
         rows += batch.num_rows
         size += batch.nbytes
         if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
-            yield pa.Table.from_batches(held, source.schema)
+            yield pa.Table.from_batches(held)
             held, rows, size = [], 0, 0
     if held:
-        yield pa.Table.from_batches(held, source.schema)
+        yield pa.Table.from_batches(held)

@@ -1,33 +1,30 @@
-"""One pass over a source's rows: settled types, digest, time range, watermark and a sample, all in constant memory."""
+"""One pass over a source's rows: settled types, digest, time range, watermark and statistics, in constant memory."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import instant, is_time, storable, type_name
 from bailiwick.data.digest import RunningDigest
+from bailiwick.data.statistics.streaming import Counting
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 else:
-    np = deferred("numpy")
     pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
-
-SAMPLE_CELLS = 8_000_000
-"""Up to so many values (rows × columns) statistics are of all rows; beyond it, of a uniform sample of about so many."""
 
 
 class Pass:
-    """What is learnt of rows as they go by."""
+    """What is learnt of rows as they go by. Use it in a `with` block, which ends its threads."""
 
     def __init__(self, schema: pa.Schema, *, time_column: str = "", watermark: str = "") -> None:
         self.schema = storable(schema.empty_table()).schema
         self.digest = RunningDigest(self.schema)
-        self.sample = Sample(self.schema)
+        self._counting = Counting()
+        self._counting.add(self.schema.empty_table())
         self.time_from: int | None = None
         self.time_to: int | None = None
         self.watermark: Any = None
@@ -37,16 +34,22 @@ class Pass:
             if name and name not in schema.names:
                 raise InvalidInput.choice(what, name, schema.names)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._counting.close()
+
     @property
     def rows(self) -> int:
         """Rows that went by."""
         return self.digest.rows
 
     def take(self, rows: pa.Table) -> pa.Table:
-        """The same rows in storable types. Raises InvalidInput naming the column."""
+        """The same rows in storable types; text may come dictionary-coded. Raises InvalidInput naming the column."""
         settled = storable(rows)
+        self._counting.add(rows)
         self.digest.update(settled)
-        self.sample.add(settled)
         start, end = time_range(settled, self._time_column)
         self.time_from = _least(self.time_from, start)
         self.time_to = _most(self.time_to, end)
@@ -54,44 +57,10 @@ class Pass:
             self.watermark = _most(self.watermark, _highest(settled, self._watermark))
         return settled
 
-
-class Sample:
-    """A uniform sample of rows in their order, of all of them while they are few; the same for the same rows and batches."""
-
-    def __init__(self, schema: pa.Schema, *, cells: int = SAMPLE_CELLS) -> None:
-        self._limit = max(cells // len(schema), 1_000)
-        self._schema = schema
-        self._random = np.random.Generator(np.random.Philox(0))
-        self._kept: list[pa.Table] = []
-        self._keys: list[Any] = []
-        self._rows = 0
-        self._threshold = 1.0
-
-    def add(self, rows: pa.Table) -> None:
-        """The next rows."""
-        keys = self._random.random(rows.num_rows)
-        if self._threshold < 1.0:
-            chosen = np.flatnonzero(keys < self._threshold)
-            rows, keys = rows.take(chosen), keys[chosen]
-        self._kept.append(rows)
-        self._keys.append(keys)
-        self._rows += rows.num_rows
-        if self._rows > 2 * self._limit:
-            self._thin()
-
-    def table(self) -> pa.Table:
-        """The sample."""
-        if self._rows > self._limit and self._threshold < 1.0:
-            self._thin()
-        return pa.concat_tables([self._schema.empty_table(), *self._kept])
-
-    def _thin(self) -> None:
-        keys = np.concatenate(self._keys)
-        self._threshold = float(np.partition(keys, self._limit)[self._limit])
-        chosen = np.flatnonzero(keys < self._threshold)
-        self._kept = [pa.concat_tables(self._kept).take(chosen)]
-        self._keys = [keys[chosen]]
-        self._rows = len(chosen)
+    def statistics(self, name: str) -> bytes:
+        """Of all rows, serialised, under the name of the dataset."""
+        found = self._counting.part().finish(name, order=self.schema.names)
+        return bytes(found.SerializeToString(deterministic=True))
 
 
 def time_range(rows: pa.Table, column: str) -> tuple[int | None, int | None]:

@@ -6,8 +6,11 @@ can be merged, without touching rows again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +19,9 @@ from msgspec.structs import replace
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import is_list
+from bailiwick.data.statistics.columns import is_coded
+from bailiwick.data.statistics.counts import Numbers
+from bailiwick.data.statistics.texts import Texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +35,10 @@ MAX_BINS = 100
 MAX_CATEGORIES = 100
 MIN_CATEGORY_COUNT = 5
 MAX_KNOWN_RARE = 1000
+_WORTH_THREADS = 1 << 18
 
 Floats: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.float64]]"
-Integers: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
+Integers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 
 class NumericProfile(Struct, frozen=True, tag="numeric", tag_field="kind"):
@@ -100,14 +107,8 @@ def build_profile(table: pa.Table, columns: Sequence[str] | None = None) -> Prof
     Numbers get up to 100 bins at its quantiles; text and booleans up to 100 categories of at least 5 rows each.
     `columns` limits which; a column named there that cannot be profiled raises InvalidInput.
     """
-    chosen = table.column_names if columns is None else list(columns)
-    features = [_build(name, _column(table, name)) for name in chosen]
-    for name, feature in zip(chosen, features, strict=True):
-        if feature is None and columns is not None:
-            raise InvalidInput(
-                f"Column {name!r} is {table.schema.field(name).type}: only numbers, text and booleans have profiles."
-            )
-    return count(Profile(rows=0, features=tuple(f for f in features if f is not None)), table)
+    chosen = profiled(table.schema, columns)
+    return Profile(table.num_rows, tuple(_of_each(_built, chosen, [_column(table, name) for name in chosen])))
 
 
 def count(profile: Profile, table: pa.Table) -> Profile:
@@ -115,11 +116,52 @@ def count(profile: Profile, table: pa.Table) -> Profile:
 
     Raises InvalidInput for a column that is absent or has become another kind of thing.
     """
-    features = tuple(
-        replace(feature, counts=tuple(_count(feature, _column(table, feature.name)).tolist()))
-        for feature in profile.features
-    )
-    return Profile(rows=table.num_rows, features=features)
+    columns = [_column(table, feature.name) for feature in profile.features]
+    return Profile(table.num_rows, tuple(_of_each(_counted, profile.features, columns)))
+
+
+def profiled(schema: pa.Schema, columns: Sequence[str] | None = None) -> list[str]:
+    """The columns that have profiles. Raises InvalidInput for one that is named and has none, or is not there."""
+    for name in columns or ():
+        if schema.get_field_index(name) < 0:
+            raise InvalidInput.choice("Column", name, schema.names)
+        if not kind_of(schema.field(name).type):
+            raise InvalidInput(
+                f"Column {name!r} is {schema.field(name).type}: only numbers, text and booleans have profiles."
+            )
+    return [name for name in (schema.names if columns is None else columns) if kind_of(schema.field(name).type)]
+
+
+def profile_of_numbers(name: str, numbers: Numbers, *, missing: int) -> NumericProfile:
+    """Bins at the quantiles of the numbers, with their counts; `missing` rows have no number, beside those that are NaN."""
+    return tally_numbers(NumericProfile(name, _edges(numbers), ()), numbers, missing=missing)
+
+
+def profile_of_texts(name: str, texts: Texts, *, missing: int) -> CategoricalProfile:
+    """Categories of the most frequent texts, with their counts."""
+    return tally_texts(_categories(name, texts, texts.total + missing), texts, missing=missing)
+
+
+def tally_numbers(feature: NumericProfile, numbers: Numbers, *, missing: int) -> NumericProfile:
+    """Numbers counted into bins: each belongs to the first edge that is not below it."""
+    cells = np.searchsorted(np.asarray(feature.edges), numbers.values, side="left")
+    counts = np.zeros(len(feature.edges) + 1, dtype=np.int64)
+    np.add.at(counts, cells, numbers.counts)
+    counts[0] += numbers.low_infinity
+    counts[-1] += numbers.high_infinity
+    return replace(feature, counts=(missing + numbers.nan, *counts.tolist()))
+
+
+def tally_texts(feature: CategoricalProfile, texts: Texts, *, missing: int) -> CategoricalProfile:
+    """Texts counted into categories."""
+    known, size = len(feature.categories), len(feature.categories) + len(feature.rare)
+    found = np.zeros(size, dtype=np.int64)
+    values = pa.array([*feature.categories, *feature.rare], pa.string())
+    codes = pc.index_in(texts.values, value_set=values).fill_null(-1).to_numpy()
+    np.add.at(found, codes[codes >= 0], texts.counts[codes >= 0])
+    strange = texts.total - int(found.sum())
+    other, unseen = (int(found[known:].sum()), strange) if feature.closed else (strange, 0)
+    return replace(feature, counts=(*found[:known].tolist(), other, unseen, missing))
 
 
 def to_json(profile: Profile) -> str:
@@ -149,15 +191,16 @@ def _cells(feature: FeatureProfile) -> int:
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    if name not in table.column_names:
+    place = table.schema.get_field_index(name)
+    if place < 0:
         raise InvalidInput.choice("Column", name, table.column_names)
-    return table.column(name)
+    return table.column(place)
 
 
-def _kind(arrow_type: pa.DataType) -> str:
+def kind_of(arrow_type: pa.DataType) -> str:
     """`numeric`, `categorical`, or "" for what has no profile."""
     if pa.types.is_dictionary(arrow_type):
-        return _kind(arrow_type.value_type)
+        return kind_of(arrow_type.value_type)
     if pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type):
         return "numeric"
     texts = (
@@ -170,40 +213,68 @@ def _kind(arrow_type: pa.DataType) -> str:
     return "categorical" if not is_list(arrow_type) and any(check(arrow_type) for check in texts) else ""
 
 
-def _build(name: str, column: pa.ChunkedArray) -> FeatureProfile | None:
-    kind = _kind(column.type)
-    if kind == "numeric":
-        return NumericProfile(name=name, edges=_edges(_numbers(column)), counts=())
-    return _categories(name, _texts(column)) if kind == "categorical" else None
+def _of_each(act: Callable[[Any, pa.ChunkedArray], FeatureProfile], of: Sequence[Any], columns: Sequence[Any]) -> Any:
+    if sum(map(len, columns)) < _WORTH_THREADS:
+        return map(act, of, columns)
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        return list(pool.map(act, of, columns))
 
 
-def _edges(values: Floats) -> tuple[float, ...]:
-    finite = values[np.isfinite(values)]
-    if not len(finite):
+def _built(name: str, column: pa.ChunkedArray) -> FeatureProfile:
+    if kind_of(column.type) == "numeric":
+        return profile_of_numbers(name, Numbers.of(_numbers(column)), missing=column.null_count)
+    return profile_of_texts(name, Texts.of(_texts(column)), missing=column.null_count)
+
+
+def _counted(feature: FeatureProfile, column: pa.ChunkedArray) -> FeatureProfile:
+    expected = "numeric" if isinstance(feature, NumericProfile) else "categorical"
+    if kind_of(column.type) != expected and not pa.types.is_null(column.type):
+        raise InvalidInput(f"Column {feature.name!r} is {column.type}, but its profile is {expected}.")
+    if not isinstance(feature, NumericProfile):
+        return tally_texts(feature, Texts.of(_texts(column)), missing=column.null_count)
+    values = _numbers(column)
+    few = Numbers.of_whole(values)
+    if few is not None:
+        return tally_numbers(feature, few, missing=column.null_count)
+    present = values[~np.isnan(values)]
+    cells = np.searchsorted(np.asarray(feature.edges), present, side="left")
+    counts = np.bincount(cells, minlength=len(feature.edges) + 1)
+    return replace(feature, counts=(len(column) - len(present), *counts.tolist()))
+
+
+def _edges(numbers: Numbers) -> tuple[float, ...]:
+    if not numbers.finite:
         return ()
-    ordered = np.sort(finite)
-    ranks = (np.arange(1, MAX_BINS + 1) * len(ordered) + MAX_BINS - 1) // MAX_BINS - 1  # ceil(i/100 * size), from 0
+    told, ends = numbers.told(), np.cumsum(numbers.counts)
+    ranks = (np.arange(1, MAX_BINS + 1) * numbers.finite + MAX_BINS - 1) // MAX_BINS - 1  # ceil(i/100 * size), from 0
     with np.errstate(over="ignore"):  # below the least of floats is minus infinity, which is no edge
-        below = np.nextafter(ordered[0], -np.inf)
-    edges = np.unique(np.concatenate(([below], ordered[ranks])) + 0.0)  # + 0.0 makes -0.0 plain zero
+        below = np.nextafter(told.low, -np.inf)
+    inner = numbers.values[np.searchsorted(ends, ranks, side="right")]
+    inner[-1] = told.high
+    edges = np.unique(np.concatenate(([below], inner)) + 0.0)  # + 0.0 makes -0.0 plain zero
     return tuple(edges[np.isfinite(edges)].tolist())
 
 
-def _categories(name: str, column: pa.ChunkedArray) -> CategoricalProfile:
-    counted = column.drop_null().value_counts()
-    values, counts = counted.field("values"), counted.field("counts").to_numpy()
+def _categories(name: str, texts: Texts, rows: int) -> CategoricalProfile:
+    """Where rare values were left out (`not texts.exact`), spread and unseen are the most that they can be."""
+    values, counts = texts.values, texts.counts
     kept = _ranked(values, counts, np.flatnonzero(counts >= MIN_CATEGORY_COUNT))[:MAX_CATEGORIES]
-    rest = np.setdiff1d(np.arange(len(counts)), kept)
-    shares = counts[rest] / max(1, len(column))
-    closed = len(rest) <= MAX_KNOWN_RARE
+    rest = np.setdiff1d(np.arange(len(counts)), np.array(kept, dtype=np.int64))
+    shares = counts[rest] / max(1, rows)
+    closed = texts.exact and len(rest) <= MAX_KNOWN_RARE
+    spread = float(np.sort(np.sqrt(shares * (1 - shares))).sum())  # sorted: the same whatever the order of rows
+    unseen = float(np.count_nonzero(counts == 1) / max(1, rows))
+    if not texts.exact:
+        unseen = 1 - float(counts[kept].sum() / max(1, texts.total))
+        spread = math.sqrt(max(texts.unique - len(kept), 1) * unseen)
     return CategoricalProfile(
         name=name,
         categories=tuple(values.take(pa.array(kept, pa.int64())).to_pylist()),
         rare=tuple(values.take(pa.array(_ranked(values, counts, rest), pa.int64())).to_pylist()) if closed else (),
         closed=closed,
-        distinct=len(counts),
-        spread=float(np.sort(np.sqrt(shares * (1 - shares))).sum()),  # sorted: the same whatever the order of rows
-        unseen=float(np.count_nonzero(counts == 1) / max(1, len(column))),
+        distinct=texts.unique,
+        spread=spread,
+        unseen=unseen,
         counts=(),
     )
 
@@ -215,44 +286,18 @@ def _ranked(values: pa.Array, counts: Integers, positions: Integers) -> list[int
     return [int(positions[i]) for i in order]
 
 
-def _count(feature: FeatureProfile, column: pa.ChunkedArray) -> Integers:
-    expected = "numeric" if isinstance(feature, NumericProfile) else "categorical"
-    if _kind(column.type) != expected and not pa.types.is_null(column.type):
-        raise InvalidInput(f"Column {feature.name!r} is {column.type}, but its profile is {expected}.")
-    if isinstance(feature, NumericProfile):
-        return _count_numbers(feature, _numbers(column))
-    return _count_texts(feature, _texts(column))
-
-
-def _count_numbers(feature: NumericProfile, values: Floats) -> Integers:
-    """`x` belongs to the first edge that is not below it; NaN sorts after every edge and is taken out."""
-    present = values[~np.isnan(values)]
-    cells = np.searchsorted(np.asarray(feature.edges), present, side="left")
-    counts = np.bincount(cells, minlength=len(feature.edges) + 1)
-    return np.concatenate(([len(values) - len(present)], counts))
-
-
-def _count_texts(feature: CategoricalProfile, column: pa.ChunkedArray) -> Integers:
-    known, size = len(feature.categories), len(feature.categories) + len(feature.rare)
-    codes = pc.index_in(column, value_set=pa.array([*feature.categories, *feature.rare], pa.string()))
-    found = np.bincount(codes.drop_null().to_numpy(), minlength=size)
-    missing = column.null_count
-    strange = len(column) - missing - int(found.sum())
-    other, unseen = (int(found[known:].sum()), strange) if feature.closed else (strange, 0)
-    return np.concatenate((found[:known], [other, unseen, missing]))
-
-
 def _numbers(column: pa.ChunkedArray) -> Floats:
-    """Float64 with NaN for null."""
+    """Float64 of those that are there."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    column = column.cast(pa.float64(), safe=False)
+    if column.type != pa.float64():
+        column = column.cast(pa.float64(), safe=False)
     if column.null_count:
-        column = column.fill_null(float("nan"))
+        column = column.drop_null()
     numbers: Floats = column.to_numpy()
     return numbers
 
 
 def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Strings; booleans become `true` and `false`."""
-    return column if column.type == pa.string() else column.cast(pa.string())
+    """Strings, dictionary-coded or not; booleans become `true` and `false`."""
+    return column if column.type == pa.string() or is_coded(column.type) else column.cast(pa.string())

@@ -150,6 +150,19 @@ class DataService(SnapshotCatalogue):
         snapshot = self.snapshot(workspace, snapshot_id)
         yield from self._batches(snapshot, self._chosen(snapshot, columns))
 
+    def reader(
+        self, workspace: str, snapshot_id: str, columns: Sequence[str] | None = None, *, added: bool = False
+    ) -> pa.RecordBatchReader:
+        """The same stream with its schema, which is there without rows too; `added` is of what the newest part added only."""
+        snapshot = self.snapshot(workspace, snapshot_id)
+        chosen = self._chosen(snapshot, columns)
+        schema = self._empty(snapshot, chosen).schema
+        found = self._part(snapshot.parts[-1], chosen) if added else self._batches(snapshot, chosen)
+        stored = (
+            each for batch in found for each in storable(pa.Table.from_batches([batch])).cast(schema).to_batches()
+        )
+        return pa.RecordBatchReader.from_batches(schema, stored)
+
     def statistics(self, workspace: str, snapshot_id: str) -> bytes:
         """The serialised `DatasetFeatureStatisticsList` of the snapshot (TFDV's format)."""
         return self._blobs.get(self.snapshot(workspace, snapshot_id).statistics)

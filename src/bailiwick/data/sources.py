@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bailiwick.core.errors import Conflict, InvalidInput
+from bailiwick.data.arrow_types import is_time
 from bailiwick.data.reading.columnar import ArrowReader, DeltaReader, ParquetReader
 from bailiwick.data.reading.databases import database_reader, is_database, without_password
 from bailiwick.data.reading.delimited import DelimitedReader
@@ -77,6 +79,17 @@ class Source:
                 yield _as(batch, self.schema, reader.name)
         self.verify_unchanged()
 
+    def coded(self) -> Iterator[pa.RecordBatch]:
+        """The same rows in the same order, but text may be dictionary-coded where it is so in the file. Raises the same."""
+        for reader in self._readers:
+            if not isinstance(reader, ParquetReader):
+                for batch in reader.batches(self.schema, self.schema.names):
+                    yield _as(batch, self.schema, reader.name)
+            else:
+                for batch in reader.coded_batches(self.schema.names):
+                    yield _as(batch, _with_codes(self.schema, batch.schema), reader.name)
+        self.verify_unchanged()
+
     def verify_unchanged(self) -> None:
         """Raises Conflict naming a file that is no longer what it was when the source was opened."""
         for place, state in self._watched:
@@ -89,9 +102,44 @@ class Source:
         self.verify_unchanged()
         return found
 
+    def between(self, column: str, start: int | None, end: int | None) -> Source:
+        """The same, of the rows whose `column` (UTC milliseconds, timestamps or dates) is in [start, end); None is no bound."""
+        if start is None and end is None:
+            return self
+        readers = [_Between(reader, column, start, end) for reader in self._readers]
+        return Source(self.name, readers, self.schema, self._watched, self.options)
+
     def table(self) -> pa.Table:
         """All rows in memory."""
         return pa.Table.from_batches(list(self), self.schema)
+
+
+class _Between:
+    """The rows of another reader that are in a range of time."""
+
+    def __init__(self, reader: Reader, column: str, start: int | None, end: int | None) -> None:
+        self.name = reader.name
+        self._reader, self._column, self._start, self._end = reader, column, start, end
+
+    def schema(self) -> pa.Schema:
+        return self._reader.schema()
+
+    def batches(self, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        for batch in self._reader.batches(schema, columns):
+            times = batch.column(batch.schema.get_field_index(self._column))
+            if is_time(times.type):
+                times = times.cast(pa.timestamp("ms", getattr(times.type, "tz", None)), safe=False).cast(pa.int64())
+            elif not pa.types.is_integer(times.type):
+                raise InvalidInput(
+                    f"{self.name}, column {self._column!r}: it is {times.type}, and time is a timestamp, a date or whole "
+                    "milliseconds."
+                )
+            wanted = pc.is_valid(times)
+            if self._start is not None:
+                wanted = pc.and_(wanted, pc.fill_null(pc.greater_equal(times, self._start), False))
+            if self._end is not None:
+                wanted = pc.and_(wanted, pc.fill_null(pc.less(times, self._end), False))
+            yield batch.filter(wanted)
 
 
 def open_source(
@@ -242,7 +290,7 @@ def _unified(readers: Sequence[Reader], schemas: Sequence[pa.Schema]) -> pa.Sche
             unified = pa.unify_schemas([unified, schema], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise InvalidInput(
-                _type_clash(unified, first_name, reader.name, schema) or f"{reader.name}: {error}."
+                _type_clash(unified, readers[0], reader, schema) or f"{reader.name}: {error}."
             ) from error
         if len(unified) > len(first):
             extra = sorted(set(schema.names) - set(first.names))
@@ -259,14 +307,40 @@ def _require(schema: pa.Schema, columns: Iterable[str], name: str, why: str) -> 
             raise InvalidInput(f"{name} has no column {column!r}, {why}.", hint=hint)
 
 
-def _type_clash(first: pa.Schema, first_name: str, name: str, schema: pa.Schema) -> str:
+def _type_clash(first: pa.Schema, first_reader: Reader, reader: Reader, schema: pa.Schema) -> str:
+    first_name = Path(first_reader.name).name
     for field in schema:
         expected = first.field(field.name).type
         try:
             pa.unify_schemas([pa.schema([(field.name, expected)]), pa.schema([field])], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError):
-            return f"{name}, column {field.name!r}: it is {field.type} here and {expected} in {first_name}."
+            text, other = (reader, expected) if pa.types.is_string(field.type) else (first_reader, field.type)
+            where = _strange(text, field.name, other)
+            clash = f"{reader.name}, column {field.name!r}: it is {field.type} here and {expected} in {first_name}."
+            return f"{clash} {where}".rstrip()
     return ""
+
+
+def _strange(reader: Reader, column: str, wanted: pa.DataType) -> str:
+    """Of a text file whose column is text because of some values: which row holds the first that is not `wanted`."""
+    if not isinstance(reader, DelimitedReader):
+        return ""
+    try:
+        for _ in reader.batches(pa.schema([(column, wanted)]), [column]):
+            pass
+    except InvalidInput as error:
+        return error.message
+    return ""
+
+
+def _with_codes(schema: pa.Schema, found: pa.Schema) -> pa.Schema:
+    """The schema, but with dictionaries of its types where they were found."""
+    fields = []
+    for field in schema:
+        kind = found.field(field.name).type
+        coded = pa.types.is_dictionary(kind) and kind.value_type == field.type
+        fields.append(field.with_type(kind) if coded else field)
+    return pa.schema(fields)
 
 
 def _as(batch: pa.RecordBatch, schema: pa.Schema, name: str) -> pa.RecordBatch:

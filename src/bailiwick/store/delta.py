@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import deltalake
     import pyarrow as pa
     from deltalake import exceptions
+    from pyarrow import dataset, parquet
 else:
     pa = deferred("pyarrow")
+    parquet = deferred("pyarrow.parquet")
     deltalake, exceptions = deferred("deltalake"), deferred("deltalake.exceptions")
 
 BATCH_ROWS = 65_536
@@ -108,13 +110,13 @@ class DeltaTables:
     def batches(
         self, name: str, *, version: int, columns: Sequence[str], rows: int = BATCH_ROWS
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a version in the order that a `TableWriter` wrote them, in constant memory. Raises NotFound, Corrupted."""
+        """The rows of a version in the order that a `TableWriter` wrote them, in constant memory: at most `rows`, and
+        about 16 MB, at a time. Raises NotFound, Corrupted.
+        """
         try:
             found = self.open(name, version).to_pyarrow_dataset()
             for fragment in sorted(found.get_fragments(), key=lambda each: str(each.path)):
-                yield from fragment.to_batches(
-                    schema=found.schema, columns=list(columns), batch_size=rows, use_threads=False, batch_readahead=1
-                )
+                yield from _streamed(fragment, found.schema, list(columns), rows)
         except (pa.ArrowException, OSError) as error:
             raise Corrupted(f"Table {name} cannot be read: {str(error).partition(chr(10))[0]}.") from error
 
@@ -139,3 +141,27 @@ class DeltaTables:
         if not self.exists(name):
             return None
         return self.open(name).transaction_version(application)
+
+
+def _streamed(
+    fragment: dataset.ParquetFileFragment, schema: pa.Schema, columns: list[str], rows: int
+) -> Iterator[pa.RecordBatch]:
+    """A file's rows. A scanner reads ahead by rows, however long they are, so it is asked only where it alone can answer."""
+    file = parquet.ParquetFile(fragment.open(), pre_buffer=False)
+    wanted = pa.schema([schema.field(name) for name in columns])
+    held = {field.name: field.type for field in file.schema_arrow}
+    if not columns or any(held.get(field.name) != field.type for field in wanted):
+        yield from fragment.to_batches(
+            schema=schema, columns=columns, batch_size=rows, use_threads=False, batch_readahead=1
+        )
+        return
+    size, read_rows, read_bytes = min(rows, _FIRST_ROWS), 0, 1
+    for group in range(file.num_row_groups):
+        for batch in file.iter_batches(batch_size=size, row_groups=[group], columns=columns, use_threads=False):
+            read_rows, read_bytes = read_rows + batch.num_rows, read_bytes + batch.nbytes
+            yield pa.RecordBatch.from_arrays([batch.column(name) for name in columns], schema=wanted)
+        size = max(1, min(rows, read_rows * _BATCH_BYTES // read_bytes))
+
+
+_FIRST_ROWS = 8_192
+_BATCH_BYTES = 16 << 20

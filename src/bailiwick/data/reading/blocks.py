@@ -86,13 +86,25 @@ def _unzstd(place: Place) -> Iterator[bytes]:
         raise InvalidInput(f"{place.name} cannot be read: it is not Zstandard, or damaged ({error}).") from error
 
 
+def _refusing_wide(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """UTF-16 and UTF-32 begin with a mark, or have NUL bytes in their first line, which no text in UTF-8 has."""
+    for count, chunk in enumerate(chunks):
+        if not count and (
+            chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in chunk.partition(b"\n")[0]
+        ):
+            raise InvalidInput(
+                f"{name}, row 1: the text is not UTF-8, it looks like UTF-16.", hint="Name its encoding, e.g. utf-16."
+            )
+        yield chunk
+
+
 def _in_utf8(chunks: Iterator[bytes], encoding: str, name: str) -> Iterator[bytes]:
     try:
         codec = codecs.lookup(encoding)
     except LookupError:
         raise InvalidInput(f"Encoding {encoding!r} is not known.", hint="Say e.g. utf-8, latin-1 or utf-16.") from None
     if codec.name in {"utf-8", "ascii"}:
-        yield from chunks
+        yield from _refusing_wide(chunks, name)
         return
     decoder = codec.incrementaldecoder()
     lines = 1

@@ -38,6 +38,14 @@ class ParquetReader:
         with _named(self.name), parquet.ParquetFile(self._place.opened(), pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
 
+    def coded_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The same rows, text that the file keeps as numbers of a dictionary left so, which is several times faster."""
+        with _named(self.name):
+            with parquet.ParquetFile(self._place.opened(), pre_buffer=False) as file:
+                coded = _coded(file)
+            with parquet.ParquetFile(self._place.opened(), pre_buffer=False, read_dictionary=coded) as file:
+                yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
+
 
 class ArrowReader:
     """One Arrow IPC file or stream; its first bytes say which."""
@@ -97,6 +105,24 @@ class DeltaReader:
                 yield from fragment.to_batches(
                     schema=self._dataset.schema, columns=list(columns), batch_size=BATCH_ROWS, use_threads=False
                 )
+
+
+def _coded(file: parquet.ParquetFile) -> list[str]:
+    """Columns of text of which every row group takes so little that its values are hardly there but in a dictionary."""
+    texts = [
+        field.name
+        for field in file.schema_arrow
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    ]
+    places = {file.metadata.schema.column(i).path: i for i in range(file.metadata.num_columns)}
+    groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
+    chunks = {name: [group.column(places[name]) for group in groups] for name in texts if name in places}
+    return [name for name, found in chunks.items() if all(map(_is_dictionary, found))]
+
+
+def _is_dictionary(chunk: Any) -> bool:
+    """Plain text takes four bytes a value and more."""
+    return bool(chunk.has_dictionary_page and chunk.total_uncompressed_size < 4 * chunk.num_values)
 
 
 @contextmanager

@@ -81,6 +81,7 @@ class DelimitedReader:
             return "skip"
 
         before = rows + (0 if first or self._options.names else 1) + (0 if first else self._options.skip)
+        self._refuse_open_quote(block, before)
         parse, convert = self._dialect(remember), self._conversion(types, columns)
         reading = arrow_csv.ReadOptions(
             use_threads=False,  # only a single-threaded read numbers its rows, and a block is one piece anyway
@@ -109,11 +110,14 @@ class DelimitedReader:
             self._names = table.column_names
         return table
 
+    @property
+    def _delimiter(self) -> str:
+        return self._options.delimiter or ("\t" if ".tsv" in self._place.short.lower() else ",")
+
     def _dialect(self, invalid_row: object) -> arrow_csv.ParseOptions:
         options = self._options
-        lower = self._place.short.lower()
         return arrow_csv.ParseOptions(
-            delimiter=options.delimiter or ("\t" if ".tsv" in lower else ","),
+            delimiter=self._delimiter,
             quote_char=options.quote or False,
             escape_char=options.escape or False,
             newlines_in_values=True,
@@ -145,6 +149,18 @@ class DelimitedReader:
         why = why.removeprefix("CSV conversion error to ")
         return InvalidInput(f"{self.name}{where}, column {name!r}: not a value of type {why.rstrip('.')}.")
 
+    def _refuse_open_quote(self, block: bytes, before: int) -> None:
+        """Arrow takes a quotation mark that is never closed for one that ends with the file, and all rows after it for one cell."""
+        quote = self._options.quote.encode()
+        if not quote or self._options.escape or block.count(quote) % 2 == 0:
+            return
+        found = _open_quote(block, quote, self._delimiter.encode())
+        if found is not None:
+            raise InvalidInput(
+                f"{self.name}, row {found + before}: a quotation mark is opened and not closed.",
+                hint="Double the quotation marks within a quoted cell, or give another quote character, or none.",
+            )
+
     def _refuse_other_text(self, table: pa.Table, rows: int) -> None:
         for index, field in enumerate(table.schema):
             if pa.types.is_binary(field.type):
@@ -153,6 +169,24 @@ class DelimitedReader:
                     f"{self.name}, column {field.name!r}: the text is not UTF-8 in row {row}.",
                     hint="Save the file as UTF-8, or name its encoding.",
                 )
+
+
+def _open_quote(block: bytes, quote: bytes, delimiter: bytes) -> int | None:
+    """The record (from 1) of the first quoted cell that does not end, or ends within a cell; None for none.
+
+    Quotation marks within a cell that does not begin with one are letters like others.
+    """
+    mark, ends = re.escape(quote), re.escape(delimiter) + rb"\r\n"
+    opening = re.compile(rb"(?:\A|[" + ends + rb"])" + mark)
+    closing = re.compile(rb"(?:[^" + mark + rb"]|" + mark * 2 + rb")*+" + mark + rb"(?=[" + ends + rb"]|\Z)")
+    record, place = 1, 0
+    while found := opening.search(block, place):
+        record += block.count(b"\n", place, found.end())
+        closed = closing.match(block, found.end())
+        if closed is None:
+            return record
+        place = closed.end()
+    return None
 
 
 def _first_undecodable(column: pa.ChunkedArray) -> int:

@@ -32,6 +32,9 @@ class Place(Protocol):
     def state(self) -> str:
         """Changes whenever the bytes do."""
 
+    def written(self) -> int:
+        """When it was last written, in UTC milliseconds."""
+
     def chunks(self) -> Iterator[bytes]:
         """The bytes from the beginning."""
 
@@ -54,6 +57,10 @@ class LocalFile:
         """Inode, size and time of change."""
         found = self.path.stat()
         return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+
+    def written(self) -> int:
+        """The file's time of change."""
+        return self.path.stat().st_mtime_ns // 1_000_000
 
     def chunks(self) -> Iterator[bytes]:
         """In pieces of 4 MiB."""
@@ -86,6 +93,10 @@ class StoredFile:
         """The store's entity tag, size and time."""
         found = self._head()
         return f"{found.get('e_tag')}:{found['size']}:{found['last_modified']}"
+
+    def written(self) -> int:
+        """What the store says."""
+        return int(self._head()["last_modified"].timestamp() * 1000)
 
     def chunks(self) -> Iterator[bytes]:
         """As they arrive."""

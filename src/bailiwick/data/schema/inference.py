@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,13 +46,17 @@ def infer_schema(statistics: Any, how: Inference | None = None) -> Any:
     """A `Schema` that the statistics (of all examples, where there are slices) satisfy: a start to review, no promise."""
     tree = SchemaTree(schema_pb2.Schema())
     view = DatasetView(dataset_of(statistics))
+    known = LikeDomains(tree)
     for feature in view.roots:
-        add_feature(tree, feature, how or Inference())
+        add_feature(tree, feature, how or Inference(), known)
     return tree.schema
 
 
-def add_feature(tree: SchemaTree, view: FeatureView, how: Inference) -> None:
-    """Add the feature, and what is in it, to the schema. Features without common statistics teach nothing and are not."""
+def add_feature(tree: SchemaTree, view: FeatureView, how: Inference, known: LikeDomains | None = None) -> None:
+    """Add the feature, and what is in it, to the schema. Features without common statistics teach nothing and are not.
+
+    `known`: domains of this schema; whoever adds many features should keep it.
+    """
     if view.stats.WhichOneof("stats") is None:
         return
     feature = tree.add(view.path)
@@ -59,9 +65,43 @@ def add_feature(tree: SchemaTree, view: FeatureView, how: Inference) -> None:
     if view.stats.HasField("validation_derived_source"):
         feature.validation_derived_source.CopyFrom(view.stats.validation_derived_source)
         feature.lifecycle_stage = schema_pb2.VALIDATION_DERIVED
-    _infer_domain(tree, feature, view, how)
+    known = known or LikeDomains(tree)
+    _infer_domain(tree, feature, view, how, known)
     for child in view.children:
-        add_feature(tree, child, how)
+        add_feature(tree, child, how, known)
+
+
+class LikeDomains:
+    """Which text domains hold which words, so that a like one is found without looking at all of them."""
+
+    def __init__(self, tree: SchemaTree) -> None:
+        self._domains = tree.domains
+        self._words: dict[str, set[str]] = {}
+        self._holders: dict[str, dict[str, None]] = {}
+        for name, domain in tree.domains.items():
+            self._learn(name, domain.value)
+
+    def find(self, values: set[str]) -> str | None:
+        """The first domain of the schema that has the same words, or of many words more than half."""
+        overlaps: Counter[str] = Counter()
+        for value in values:
+            overlaps.update(self._holders.get(value, {}).keys())
+        found = [name for name, shared in overlaps.items() if self._is_like(self._words[name], values, shared)]
+        return min(found, key=list(self._words).index) if len(found) > 1 else next(iter(found), None)
+
+    def extend(self, name: str, values: set[str]) -> None:
+        """Give a domain the words that it lacks."""
+        self._domains[name].value.extend(sorted(values - self._words.get(name, set())))
+        self._learn(name, values)
+
+    def _is_like(self, known: set[str], values: set[str], shared: int) -> bool:
+        overlap = shared / (len(known) + len(values) - shared)
+        return overlap == 1 or (overlap > _SIMILAR and min(len(known), len(values)) > _LARGE)
+
+    def _learn(self, name: str, values: Iterable[str]) -> None:
+        self._words.setdefault(name, set()).update(values)
+        for value in values:
+            self._holders.setdefault(value, {})[name] = None
 
 
 def infer_value_count(feature: Any, view: FeatureView) -> None:
@@ -118,7 +158,7 @@ def _limit(count: Any, low: int, high: int) -> None:
         count.min = 1
 
 
-def _infer_domain(tree: SchemaTree, feature: Any, view: FeatureView, how: Inference) -> None:
+def _infer_domain(tree: SchemaTree, feature: Any, view: FeatureView, how: Inference, known: LikeDomains) -> None:
     values = list(view.values)
     if adopt_semantic_domain(feature, view):
         return
@@ -136,7 +176,7 @@ def _infer_domain(tree: SchemaTree, feature: Any, view: FeatureView, how: Infere
         if how.ranges:
             feature.int_domain.min, feature.int_domain.max = min(map(int, values)), max(map(int, values))
     elif 0 < len(values) <= how.max_string_domain:
-        feature.domain = _domain_of(tree, view, how)
+        feature.domain = _domain_of(tree, view, how, known)
     elif how.ranges:
         _infer_range(feature, view)
 
@@ -160,15 +200,11 @@ def _infer_range(feature: Any, view: FeatureView) -> None:
         feature.float_domain.min, feature.float_domain.max = low, high
 
 
-def _domain_of(tree: SchemaTree, view: FeatureView, how: Inference) -> str:
+def _domain_of(tree: SchemaTree, view: FeatureView, how: Inference, known: LikeDomains) -> str:
     """The name of a domain of like values that gains those it lacks, or of a new one."""
     values = set(view.values)
-    for name, domain in tree.domains.items() if how.share_domains else ():
-        known = set(domain.value)
-        overlap = len(known & values) / len(known | values)
-        if overlap == 1 or (overlap > _SIMILAR and min(len(known), len(values)) > _LARGE):
-            domain.value.extend(sorted(values - known))
-            return str(name)
-    domain = tree.add_domain(".".join(view.path))
-    domain.value.extend(sorted(values))
-    return str(domain.name)
+    like = known.find(values) if how.share_domains else None
+    if like is None:
+        like = str(tree.add_domain(".".join(view.path)).name)
+    known.extend(like, values)
+    return like

@@ -1,27 +1,23 @@
 """Statistics of data that comes in parts: counted part by part, merged in any order, told at the end.
 
-The same numbers as `compute_statistics` gives for all rows at once (mean and deviation to rounding), in memory that
-grows with the number of different values, not of rows.
+The same numbers as `compute_statistics` gives for all rows at once, in memory that is bounded: past the limits of
+`counts.most_numbers` and `texts.Limits` quantiles and rankings have a stated error, and everything else is still exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import storable
-from bailiwick.data.statistics.compute import (
-    NUM_BUCKETS,
-    NUM_RANK_BUCKETS,
-    NUM_TOP_VALUES,
-    add_level,
-    countable_column,
-    quantile_histogram,
-)
-from bailiwick.data.statistics.counts import Numbers, Texts
+from bailiwick.data.statistics.columns import Column, ColumnPart, countable_column, is_coded
+from bailiwick.data.statistics.counts import Numbers, most_numbers
+from bailiwick.data.statistics.telling import feature_of
+from bailiwick.data.statistics.texts import Limits, Texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,25 +30,8 @@ else:
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnPart:
-    """What was counted of one column: `lengths` are the numbers of values of present rows; of `numbers`, `texts` and
-    `sizes` (of bytes, with the digest-free count of different ones) the one of its kind is filled.
-    """
-
-    kind: int
-    present: int
-    missing: int
-    lengths: Numbers
-    numbers: Numbers = field(default_factory=Numbers)
-    texts: Texts = field(default_factory=Texts)
-    blobs: frozenset[bytes] = frozenset()
-    sizes: Numbers = field(default_factory=Numbers)
-    levels: tuple[tuple[int, Numbers], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
-    """What was counted of some rows. `Part()` is of no rows; merging is associative and commutative."""
+    """What was counted of some rows. `Part()` is of no rows; merging is associative and commutative while all is exact."""
 
     rows: int = 0
     columns: dict[str, ColumnPart] = field(default_factory=dict)
@@ -63,68 +42,94 @@ class Part:
         Raises InvalidInput where a column is text here and numbers there.
         """
         names = dict.fromkeys((*self.columns, *other.columns))
-        columns = {name: _merge_columns(name, _column_of(self, name), _column_of(other, name)) for name in names}
+        columns = {name: merge_columns(name, _of_both(name, self, other), columns=len(names)) for name in names}
         return Part(self.rows + other.rows, columns)
 
-    def finish(self, name: str = "") -> Any:
-        """A `DatasetFeatureStatisticsList` with one dataset called `name`; columns in order of their name."""
-        features = [_feature(column, self.columns[column]) for column in sorted(self.columns)]
+    def finish(self, name: str = "", *, order: Sequence[str] | None = None) -> Any:
+        """A `DatasetFeatureStatisticsList` with one dataset called `name`; columns in that order, or that of their names."""
+        features = [feature_of(column, self.columns[column]) for column in order or sorted(self.columns)]
         dataset = protos.DatasetFeatureStatistics(name=name, num_examples=self.rows, features=features)
         return protos.DatasetFeatureStatisticsList(datasets=[dataset])
 
 
 def count_part(rows: pa.Table | pa.RecordBatch) -> Part:
     """What is to be counted of some rows."""
-    table = storable(pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows)
+    table = settled(pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows)
     names = table.column_names
-    return Part(table.num_rows, {name: _count(name, table.column(i)) for i, name in enumerate(names)})
+    return Part(table.num_rows, {name: count_column(name, table.column(i)) for i, name in enumerate(names)})
 
 
-def stream_statistics(parts: Iterable[pa.Table | pa.RecordBatch], name: str = "") -> Any:
-    """Statistics of rows that come in parts, each read once. Merged like binary digits, so that no part is merged often."""
-    pending: list[tuple[int, Part]] = []
-    for rows in parts:
-        level, part = 0, count_part(rows)
-        while pending and pending[-1][0] == level:
-            part, level = pending.pop()[1].merge(part), level + 1
-        pending.append((level, part))
-    total = Part()
-    for _, part in pending:
-        total = total.merge(part)
-    return total.finish(name)
+def settled(table: pa.Table) -> pa.Table:
+    """The table in storable types, but with text that is dictionary-coded left so."""
+    coded = {n for n, column in zip(table.column_names, table.columns, strict=True) if _is_well_coded(column)}
+    if not coded:
+        return storable(table)
+    storable(table.schema.empty_table())  # names and types
+    others = [name for name in table.column_names if name not in coded]
+    plain = storable(table.select(others)) if others else None
+    columns = [table.column(n) if plain is None or n in coded else plain.column(n) for n in table.column_names]
+    return pa.table(columns, names=table.column_names)
 
 
-def _count(name: str, column: pa.ChunkedArray) -> ColumnPart:
+def _is_well_coded(column: pa.ChunkedArray) -> bool:
+    """Not where a code stands for null, which is then missing without being seen to be."""
+    return is_coded(column.type) and not any(chunk.dictionary.null_count for chunk in column.chunks)
+
+
+def count_column(name: str, column: pa.ChunkedArray, *, apart: bool = True) -> ColumnPart:
+    """What is to be counted of a storable column. Without `apart` different numbers may share points."""
     found = countable_column(name, column)
     present = found.rows - found.missing
-    lengths = np.ones(present) if found.lengths is None else found.lengths.astype(np.float64)
-    levels = tuple((missing, Numbers.of(lens.astype(np.float64))) for missing, lens in found.levels)
-    part = ColumnPart(found.kind, present, found.missing, Numbers.of(lengths), levels=levels)
+    lengths = Numbers.constant(1.0, present) if found.lengths is None else Numbers.of(found.lengths)
+    levels = tuple((missing, Numbers.of(lens)) for missing, lens in found.levels)
+    part = ColumnPart(found.kind, present, found.missing, lengths, levels=levels)
     kinds = protos.FeatureNameStatistics
     if found.kind in {kinds.INT, kinds.FLOAT}:
-        return replace(part, numbers=Numbers.of(found.values.drop_null().to_numpy().astype(np.float64)))
+        return replace(part, numbers=Numbers.of(_numbers(found), apart=apart))
     if found.kind == kinds.STRING:
-        return replace(part, texts=Texts.of(found.values))
+        return replace(part, texts=Texts.of(found.values, apart=apart))
     if found.kind == kinds.BYTES:
-        values = found.values.drop_null()
-        sizes = pc.binary_length(values).to_numpy().astype(np.float64)
-        return replace(part, blobs=frozenset(values.unique().to_pylist()), sizes=Numbers.of(sizes))
+        sizes = pc.binary_length(found.values.drop_null()).to_numpy()
+        return replace(part, texts=Texts.of(found.values, apart=apart), sizes=Numbers.of(sizes))
     return part
 
 
+def merge_columns(name: str, parts: Sequence[ColumnPart], *, columns: int) -> ColumnPart:
+    """What was counted of a column in all parts, where there are so many `columns`."""
+    if len(parts) == 1:
+        return parts[0]
+    most = most_numbers(columns)
+    joined = reduce(lambda one, other: _merge_shapes(name, one, other), parts)
+    return replace(
+        joined,
+        lengths=Numbers.merge_all([part.lengths for part in parts], most),
+        numbers=Numbers.merge_all([part.numbers for part in parts], most),
+        texts=Texts.merge_all([part.texts for part in parts], Limits.of(columns)),
+        sizes=Numbers.merge_all([part.sizes for part in parts], most),
+    )
+
+
+def _numbers(column: Column) -> np.ndarray[Any, Any]:
+    values = column.values.drop_null() if column.values.null_count else column.values
+    return np.asarray(values.to_numpy())
+
+
+def _of_both(name: str, one: Part, other: Part) -> list[ColumnPart]:
+    found = [_column_of(part, name) for part in (one, other)]
+    return [column for column in found if column is not None]
+
+
 def _column_of(part: Part, name: str) -> ColumnPart | None:
-    return part.columns.get(name) or (None if not part.rows else _absent(part.rows))
+    return part.columns.get(name) or (None if not part.rows else absent(part.rows))
 
 
-def _absent(rows: int) -> ColumnPart:
+def absent(rows: int) -> ColumnPart:
+    """What is counted of a column that so many rows lack."""
     return ColumnPart(protos.FeatureNameStatistics.STRING, 0, rows, Numbers())
 
 
-def _merge_columns(name: str, one: ColumnPart | None, other: ColumnPart | None) -> ColumnPart:
-    if one is None or other is None:
-        found = one or other
-        assert found is not None
-        return found
+def _merge_shapes(name: str, one: ColumnPart, other: ColumnPart) -> ColumnPart:
+    """Kind, presence and levels of both."""
     if one.present and other.present and len(one.levels) != len(other.levels):
         deep, shallow = (max(1, len(part.levels)) for part in (one, other))
         raise InvalidInput(f"Column {name!r} has lists {deep} deep in one part of the data and {shallow} in another.")
@@ -132,12 +137,8 @@ def _merge_columns(name: str, one: ColumnPart | None, other: ColumnPart | None) 
         _common_kind(name, one, other),
         one.present + other.present,
         one.missing + other.missing,
-        one.lengths.merge(other.lengths),
-        one.numbers.merge(other.numbers),
-        one.texts.merge(other.texts),
-        one.blobs | other.blobs,
-        one.sizes.merge(other.sizes),
-        _merge_levels(one, other),
+        one.lengths,
+        levels=_merge_levels(one, other),
     )
 
 
@@ -171,92 +172,3 @@ def _common_kind(name: str, one: ColumnPart, other: ColumnPart) -> int:
 def _lower(one: int, other: int) -> int:
     """Of two kinds without a value the same one whichever comes first: numbers rather than text."""
     return min(one, other)
-
-
-def _feature(name: str, part: ColumnPart) -> Any:
-    kinds = protos.FeatureNameStatistics
-    feature = kinds(type=part.kind, path={"step": [name]})
-    common = _common(part)
-    if part.kind in {kinds.INT, kinds.FLOAT}:
-        feature.num_stats.CopyFrom(_numeric(part.numbers, common))
-    elif part.kind == kinds.STRING:
-        feature.string_stats.CopyFrom(_string(part.texts, common))
-    elif part.kind == kinds.BYTES:
-        sizes = part.sizes
-        feature.bytes_stats.CopyFrom(protos.BytesStatistics(common_stats=common, unique=len(part.blobs)))
-        if sizes.finite:
-            feature.bytes_stats.avg_num_bytes = sizes.moments()[0]
-            feature.bytes_stats.min_num_bytes, feature.bytes_stats.max_num_bytes = sizes.values[0], sizes.values[-1]
-            feature.bytes_stats.max_num_bytes_int = int(sizes.values[-1])
-    else:
-        feature.struct_stats.common_stats.CopyFrom(common)
-    return feature
-
-
-def _common(part: ColumnPart) -> Any:
-    common = protos.CommonStatistics(num_non_missing=part.present, num_missing=part.missing)
-    lengths = part.lengths
-    if part.present:
-        common.min_num_values, common.max_num_values = int(lengths.values[0]), int(lengths.values[-1])
-        common.tot_num_values = int(np.dot(lengths.values, lengths.counts))
-        common.avg_num_values = common.tot_num_values / part.present
-        ranks = np.ceil(np.linspace(0, 1, NUM_BUCKETS + 1) * part.present).clip(min=1)
-        edges = lengths.values[np.searchsorted(np.cumsum(lengths.counts), ranks, side="left")]
-        for missing, found in part.levels:
-            total = int(np.dot(found.values, found.counts))
-            ends = (int(found.values[0]), int(found.values[-1])) if found.finite else (0, 0)
-            add_level(common, missing, [found.finite, *ends, total])
-        common.num_values_histogram.CopyFrom(quantile_histogram([float(edge) for edge in edges], part.present, 0))
-    return common
-
-
-def _numeric(numbers: Numbers, common: Any) -> Any:
-    numeric = protos.NumericStatistics(common_stats=common, num_zeros=numbers.zeros)
-    standard = protos.Histogram(num_nan=numbers.nan, type=protos.Histogram.STANDARD)
-    quantile = quantile_histogram([], 0, numbers.nan)
-    if numbers.finite:
-        numeric.min, numeric.max = numbers.values[0], numbers.values[-1]
-        numeric.mean, numeric.std_dev = numbers.moments()
-        cuts = numbers.quantiles(np.linspace(0, 1, NUM_BUCKETS + 1))
-        numeric.median = cuts[NUM_BUCKETS // 2]
-        standard.buckets.extend(_equal_width(numbers))
-        quantile = quantile_histogram(cuts.tolist(), numbers.finite, numbers.nan)
-    for infinity, count in ((-np.inf, numbers.low_infinity), (np.inf, numbers.high_infinity)):
-        if count:
-            bucket = protos.Histogram.Bucket(low_value=infinity, high_value=infinity, sample_count=count)
-            standard.buckets.append(bucket)
-            quantile.buckets.append(bucket)
-    if numbers.low_infinity:
-        numeric.min = -np.inf
-        numeric.max = numbers.values[-1] if numbers.finite else -np.inf
-    if numbers.high_infinity:
-        numeric.max = np.inf
-        numeric.min = numeric.min if numbers.finite or numbers.low_infinity else np.inf
-    numeric.histograms.extend([standard, quantile])
-    return numeric
-
-
-def _equal_width(numbers: Numbers) -> list[Any]:
-    low, high = float(numbers.values[0]), float(numbers.values[-1])
-    if low == high:
-        return [protos.Histogram.Bucket(low_value=low, high_value=high, sample_count=numbers.finite)]
-    step = high / NUM_BUCKETS - low / NUM_BUCKETS  # high - low may overflow
-    edges = [low, *(low + i * step for i in range(1, NUM_BUCKETS)), high]
-    below = [0, *(numbers.below(edge) for edge in edges[1:-1]), numbers.finite]
-    return [
-        protos.Histogram.Bucket(low_value=edges[i], high_value=edges[i + 1], sample_count=below[i + 1] - below[i])
-        for i in range(NUM_BUCKETS)
-    ]
-
-
-def _string(texts: Texts, common: Any) -> Any:
-    string = protos.StringStatistics(common_stats=common, unique=len(texts.counts))
-    total = sum(texts.counts.values())
-    if not total:
-        return string
-    string.avg_length = sum(count * len(value.encode()) for value, count in texts.counts.items()) / total
-    for rank, (value, count) in enumerate(texts.ranked(NUM_RANK_BUCKETS)):
-        if rank < NUM_TOP_VALUES:
-            string.top_values.add(value=value, frequency=count)
-        string.rank_histogram.buckets.add(low_rank=rank, high_rank=rank, label=value, sample_count=count)
-    return string

@@ -38,6 +38,8 @@ def _relax_feature(tree: SchemaTree, view: FeatureView, environment: str, how: I
     if not tree.knows(view.path):
         add_feature(tree, view, how)
         return
+    if tree.deprecated(view.path):
+        return  # it is held against nothing, so it is left as it was written
     list(check_feature(tree, view, environment, Baselines()))  # relaxes as it goes
     if not tree.deprecated(view.path):
         for child in view.children:
