@@ -34,6 +34,7 @@ if __name__ == "__main__":
     compile_lock("demo", *RUNTIME)
     compile_lock("dev", *RUNTIME, "--group=dev", "--constraint=requirements/demo.lock")
     compile_lock("s3", "requirements/s3.in")
+    compile_lock("spark", "requirements/spark.in")
     compile_lock("pip", "requirements/pip.in")
     compile_lock("mlflow2", "requirements/mlflow2.in")
     compile_lock("mlflow3", "requirements/mlflow3.in")

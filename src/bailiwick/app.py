@@ -11,10 +11,12 @@ from bailiwick.governance.service import GovernanceService
 from bailiwick.governance.statements import StatementService
 from bailiwick.lifecycle.events.cloudevents import CloudEventsFormat
 from bailiwick.lifecycle.events.facts import RegistryFacts
+from bailiwick.lifecycle.events.messages import ChatFormat, MailFormat
 from bailiwick.lifecycle.events.mlflow import MlflowFormat
 from bailiwick.lifecycle.events.openlineage import OpenLineageFormat
 from bailiwick.lifecycle.origins import Dependents, KeptArtifacts, TrackedOrigins
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.monitoring.data_alarms import DataAlarms
 from bailiwick.monitoring.service import MonitorService
 from bailiwick.pipelines.projects import ProjectService
 from bailiwick.pipelines.service import PipelineService
@@ -36,6 +38,7 @@ from bailiwick.tracking.lineage.service import RunLineageService
 from bailiwick.tracking.logged_models.service import LoggedModelService
 from bailiwick.tracking.service import TrackingService
 from bailiwick.webhooks.address import AddressRules
+from bailiwick.webhooks.mail import MailServer
 from bailiwick.webhooks.outbox import Outbox
 from bailiwick.webhooks.sender import Sender
 from bailiwick.webhooks.service import WebhookService
@@ -78,9 +81,10 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
         followers=(governance,),
     )
     openlineage = OpenLineageFormat(tracking, data, registry, pipelines)
-    formats = (MlflowFormat(RegistryFacts(registry)), CloudEventsFormat(), openlineage)
+    formats = (MlflowFormat(RegistryFacts(registry)), CloudEventsFormat(), openlineage, MailFormat(), ChatFormat())
     vault = Vault(settings.home.resolve() / "keys")
-    sender = Sender(AddressRules(private=settings.webhooks_private, plain=settings.webhooks_plain))
+    mail = MailServer.of(settings.smtp_url, settings.mail_from)
+    sender = Sender(AddressRules(private=settings.webhooks_private, plain=settings.webhooks_plain), mail=mail)
     return Platform(
         settings=settings,
         database=database,
@@ -107,6 +111,7 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
         triggers=TriggerService(records, pipelines),
         rollouts=RolloutService(records, endpoints, logs),
         monitors=MonitorService(records, logs),
+        data_alarms=DataAlarms(records),
         webhooks=WebhookService(records, vault, sender, formats),
         outbox=Outbox(records, vault, formats),
         sender=sender,

@@ -50,6 +50,8 @@ SHOWING = [
     ("data", "show", "{snapshot}"),
     ("data", "read", "{snapshot}", "--rows", "2"),
     ("data", "diff", "{snapshot}", "{snapshot}"),
+    ("data", "inspect", "{snapshot}"),
+    ("data", "skew", "{file}", "{file}", "--on", "departure"),
     ("data", "stats", "{file}"),
     ("data", "compare", "{file}", "{file}"),
     ("webhooks", "list"),
@@ -61,7 +63,7 @@ SHOWING = [
 ]
 ELSEWHERE = {
     *[(name,) for name in ("up", "control", "serve", "work", "init", "apply", "run", "track", "cancel", "demo")],
-    *[("data", verb) for verb in ("validate", "offending", "snapshot")],
+    *[("data", verb) for verb in ("validate", "check", "offending", "snapshot", "accept", "report")],
     *[("data", "schema", verb) for verb in ("infer", "update", "diff", "personal")],
     *[("data", verb) for verb in ("name", "tag", "export", "split", "delete", "restore")],
     *[
@@ -72,6 +74,7 @@ ELSEWHERE = {
     *[("webhooks", verb) for verb in ("create", "update", "delete", "test", "replay")],
     *[("workspaces", verb) for verb in ("create", "update", "delete")],
     ("import", "mlflow"),
+    *[("features", verb) for verb in ("show", "try")],
     ("models", "policy"),
     *[("endpoints", verb) for verb in ("deploy", "rollback")],
     *[("rollout", verb) for verb in ("start", "abort")],
@@ -79,7 +82,7 @@ ELSEWHERE = {
     *[("audit", verb) for verb in ("prove", "check", "key", "export")],
     *[("users", verb) for verb in ("create", "token", "revoke")],
 }  # fmt: skip
-"""Commands that change something, or print no table: they have tests of their own."""
+"""Commands that change something, print no table, or show what is not in that home: they have tests of their own."""
 
 
 @pytest.fixture

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bailiwick.cli import data_schema, snapshots
-from bailiwick.cli.data_schema import statistics_of
+from bailiwick.cli import data_checks, data_report, data_schema, data_skew, data_watch, snapshots
+from bailiwick.cli.data_schema import statistics_of, types_of
+from bailiwick.cli.data_tables import ColumnsOption, SearchOption, SortOption, print_drifts, print_statistics
+from bailiwick.cli.engines import EngineOption, checked_on, only_here, profiles_on, statistics_on
 from bailiwick.cli.output import JsonOption, busy, print_json, print_table, say
 from bailiwick.cli.sources import OneSource, SourceArgument
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from bailiwick.data.sources import Source
 
 app = typer.Typer(help="Data: statistics, schema, checks, snapshots.", no_args_is_help=True)
 app.add_typer(data_schema.app, name="schema")
@@ -27,20 +30,37 @@ def stats(
     output: Annotated[Path | None, typer.Option(help="File for TFDV to read: .pb, .pbtxt or .tfrecord.")] = None,
     by: Annotated[str, typer.Option(help="Column to slice by: statistics of each of its values too.")] = "",
     weight: Annotated[str, typer.Option(help="Column that says how much a row counts.")] = "",
-    label: Annotated[str, typer.Option(help="Column whose lift by the values of others is wanted.")] = "",
+    label: Annotated[str, typer.Option(help="Column whose lift by, and information in, the others is wanted.")] = "",
     correlations: Annotated[bool, typer.Option("--correlations", help="Of every two numeric columns.")] = False,
     schema: Annotated[Path | None, typer.Option(help="Count tokens of the texts that this schema describes.")] = None,
-    meanings: Annotated[bool, typer.Option("--meanings", help="Guess which columns are times or texts.")] = False,
+    meanings: Annotated[
+        bool,
+        typer.Option(
+            "--meanings", help="Guess which columns are times or texts, and count values that stand for none."
+        ),
+    ] = False,
+    engine: EngineOption = "",
+    columns: ColumnsOption = None,
+    search: SearchOption = "",
+    sort: SortOption = "source",
     json: JsonOption = False,
 ) -> None:
-    """Statistics of each column. Those beyond the table that is printed are in --json and --output."""
+    """Statistics of each column, one a line. Those beyond the table that is printed are in --json and --output."""
+    from bailiwick.data.distributions.columns import columns_of
+    from bailiwick.data.distributions.listing import Choice
     from bailiwick.data.schema import read_schema
     from bailiwick.data.statistics.describing import describe
     from bailiwick.data.statistics.slicing import slices_by
 
+    choice = Choice(search, tuple(columns or ()), sort)
+    types: dict[str, str] = {}
+    only_here(engine, weight=weight, label=label, correlations=correlations, schema=schema, meanings=meanings)
     with busy(f"Reading {source}"):
-        if by or weight or label or correlations or meanings or schema:
+        if engine:
+            found = statistics_on(engine, source, by=by)
+        elif by or weight or label or correlations or meanings or schema:
             rows_read = _read(source)
+            types = types_of(rows_read.schema)
             found = describe(
                 rows_read,
                 source,
@@ -52,7 +72,7 @@ def stats(
                 schema=read_schema(schema) if schema else None,
             )
         else:
-            found = statistics_of(source)
+            found = statistics_of(source, types=types)
     if output is not None:
         from bailiwick.data.statistics.files import write_statistics
 
@@ -62,10 +82,9 @@ def stats(
 
         print_json(MessageToDict(found, preserving_proto_field_name=True))
         return
-    columns = ["column", "type", "missing", "mean", "std", "least … median … most"]
-    rows = [_summary(feature) for feature in found.datasets[0].features]
-    title = f"{source}: {found.datasets[0].num_examples:,} rows"
-    print_table(title, columns, rows, empty="The source has no columns.")
+    everything = columns_of(found.datasets[0], types=types)
+    title = f"{source}: {found.datasets[0].num_examples:,} rows, {len(everything):,} columns"
+    print_statistics(choice.of(everything), title=title, in_all=len(everything))
 
 
 @app.command(cls=OneSource)
@@ -76,6 +95,7 @@ def validate(
     previous: Annotated[str, typer.Option(help="Files of earlier data, for the schema's drift comparators.")] = "",
     serving: Annotated[str, typer.Option(help="Files of serving data, for the schema's skew comparators.")] = "",
     checks: Annotated[list[str] | None, typer.Option("--check", help="SQL that is true of each row; repeat.")] = None,
+    engine: EngineOption = "",
     json: JsonOption = False,
 ) -> None:
     """Check data against a schema. Exit 1, naming the anomalies, when it does not fit."""
@@ -85,16 +105,18 @@ def validate(
     reviewed = read_schema(schema)
     with busy(f"Reading {source}"):
         anomalies = find_anomalies(
-            statistics_of(source),
+            statistics_of(source, engine, schema=reviewed),
             reviewed,
             environment,
-            previous=statistics_of(previous) if previous else None,
-            serving=statistics_of(serving) if serving else None,
+            previous=statistics_of(previous, engine) if previous else None,
+            serving=statistics_of(serving, engine) if serving else None,
         )
-        if checks:
+        if checks and engine:
+            anomalies += checked_on(engine, source, checks)
+        elif checks:
             from bailiwick.data.validation.sql import SqlCheck, check_sql
 
-            anomalies += check_sql(_read(source), [SqlCheck(expression, expression) for expression in checks])
+            anomalies += check_sql(_open(source), [SqlCheck(expression, expression) for expression in checks])
     if json:
         print_json(anomalies)
     else:
@@ -111,26 +133,40 @@ def offending(
     schema: Annotated[Path | None, typer.Option(help="A schema.pbtxt that the rows should fit.")] = None,
     checks: Annotated[list[str] | None, typer.Option("--check", help="SQL that is true of each row; repeat.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most rows to list of each check.")] = 10,
+    unique: data_checks.UniqueOption = None,
+    duplicates: data_checks.DuplicatesOption = None,
+    references: data_checks.ReferencesOption = None,
+    order: data_checks.OrderOption = None,
+    fresh: data_checks.FreshOption = None,
+    project: data_checks.ProjectOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the rows that break a schema or a check in SQL. Exit 1 when there are some."""
+    """List the rows that break a schema, a check in SQL, or a check of the whole. Exit 1 when there are some."""
     from bailiwick.data.schema import read_schema
     from bailiwick.data.validation.sql import SqlCheck, offending_rows, schema_checks
 
     asked = [SqlCheck(expression, expression) for expression in checks or []]
     asked += schema_checks(read_schema(schema)) if schema is not None else []
-    with busy(f"Reading {source}"):
-        found = offending_rows(_read(source), asked, limit=limit)
-    if json:
-        print_json([
+    whole = data_checks.asked_checks(
+        unique=unique, duplicates=duplicates, references=references, order=order, fresh=fresh, project=project
+    )
+    told = data_checks.of_snapshot(source, asked)
+    whole += told
+    found: list[dict[str, Any]] = data_checks.list_offending(source, whole, project, limit=limit) if whole else []
+    if asked and not told:
+        with busy(f"Reading {source}"):
+            blamed = offending_rows(_open(source), asked, limit=limit)
+        found += [
             {"check": one.check.name, "count": one.count, "rows": [
                 {"row": place + 1, **values} for place, values in zip(one.places, one.rows.to_pylist(), strict=True)
             ]}
-            for one in found
-        ])  # fmt: skip
-    for one in found if not json else []:
-        rows = [(place + 1, *values.values()) for place, values in zip(one.places, one.rows.to_pylist(), strict=True)]
-        print_table(f"{one.check.name}: {one.count:,} rows", ["row", *one.rows.column_names], rows, empty="")
+            for one in blamed
+        ]  # fmt: skip
+    if json:
+        print_json(found)
+    for each in found if not json else []:
+        lines = [tuple(row.values()) for row in each["rows"]]
+        print_table(f"{each['check']}: {each['count']:,} rows", list(each["rows"][0]), lines, empty="")
     if not found and not json:
         say("No row breaks a check.")
     if found:
@@ -144,57 +180,49 @@ def compare(
     column: Annotated[list[str] | None, typer.Option(help="Only this column; repeat for more.")] = None,
     alpha: Annotated[float, typer.Option(help="Largest false-alarm rate of the whole comparison.")] = 0.01,
     margin: Annotated[float, typer.Option(help="Smallest shift that matters, as a distance from 0 to 1.")] = 0.05,
+    engine: EngineOption = "",
+    search: SearchOption = "",
+    sort: SortOption = "drift",
     json: JsonOption = False,
 ) -> None:
-    """Compare two sources by column. Exit 1 when one drifted by more than the margin."""
-    from bailiwick.core.errors import InvalidInput
+    """Compare two sources by column, most moved first. Exit 1 when one drifted by more than the margin."""
     from bailiwick.data.comparison import compare as compare_profiles
-    from bailiwick.data.profile import build_profile, count
+    from bailiwick.data.distributions.columns import columns_of_profiles
+    from bailiwick.data.distributions.listing import Choice
+    from bailiwick.data.profiling import profile_sources
+
+    choice = Choice(search, sort=sort)
 
     with busy(f"Comparing {baseline} with {current}"):
-        before, after = _read(baseline), _read(current)
-        shared = [name for name in before.column_names if name in after.column_names]
-        for name in column or []:
-            if name not in shared:
-                raise InvalidInput.choice("Column of both sources", name, shared)
-        reference = build_profile(before, column or shared)
-        drifts = compare_profiles(reference, count(reference, after), alpha=alpha, margin=margin)
+        if engine:
+            reference, counted = profiles_on(engine, baseline, current, column or [])
+        else:
+            reference, counted = profile_sources(_open(baseline), _open(current), column)
+        drifts = compare_profiles(reference, counted, alpha=alpha, margin=margin)
     if json:
         print_json(drifts)
     else:
-        rows = [
-            (drift.feature, f"{drift.distance:.3f}", f"{drift.bound:.3f}", "drifted" if drift.drifted else "")
-            for drift in drifts
-        ]
-        columns = ["column", "rows that moved", "surely more than", "verdict"]
-        print_table(f"Drift of more than {margin:g}", columns, rows, empty="No columns in common.")
+        everything = columns_of_profiles(reference, counted, drifts=drifts)
+        title = f"Drift of more than {margin:g}: {sum(each.drifted for each in drifts):,} of {len(drifts):,} columns"
+        print_drifts(choice.of(everything), title=title, in_all=len(everything))
     if any(drift.drifted for drift in drifts):
         sys.exit(1)
 
 
+app.command(cls=OneSource)(data_checks.check)
+app.command(cls=OneSource)(data_report.report)
 app.command(cls=OneSource)(snapshots.snapshot)
-for _command in snapshots.OF_SNAPSHOTS:
+for _command in (*snapshots.OF_SNAPSHOTS, data_watch.inspect, data_watch.accept, data_skew.skew):
     app.command()(_command)
+
+
+def _open(source: str) -> Source:
+    from bailiwick.data.sources import open_source
+
+    return open_source(source, Path.cwd())
 
 
 def _read(source: str) -> pa.Table:
     from bailiwick.data.sources import read_source
 
     return read_source(source, Path.cwd())
-
-
-def _summary(feature: Any) -> tuple[object, ...]:
-    """One row of `stats`, from TFDV's message."""
-    kind = feature.Type.Name(feature.type).lower()
-    name = "/".join(feature.path.step)
-    which = feature.WhichOneof("stats")
-    missing = getattr(feature, which).common_stats.num_missing
-    if which == "num_stats":
-        number = feature.num_stats
-        spread = " … ".join(f"{value:.5g}" for value in (number.min, number.median, number.max))
-        return name, kind, missing, number.mean, number.std_dev, spread
-    if which == "string_stats":
-        text = feature.string_stats
-        most = ", ".join(textwrap.shorten(value.value, 12, placeholder="…") for value in text.top_values[:3])
-        return name, kind, missing, None, None, f"{text.unique:,} different: {most}" if text.unique else ""
-    return name, kind, missing, None, None, ""

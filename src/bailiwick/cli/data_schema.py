@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bailiwick.cli.engines import EngineOption, statistics_on
 from bailiwick.cli.files import write_text
 from bailiwick.cli.output import JsonOption, busy, print_json, print_table, say
 from bailiwick.cli.sources import OneSource, SourceArgument
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 app = typer.Typer(help="The schema: infer, update, compare, mark personal data.", no_args_is_help=True)
 
@@ -22,13 +26,14 @@ def infer(
     source: SourceArgument,
     output: Annotated[Path | None, typer.Option(help="schema.pbtxt to write; otherwise standard output.")] = None,
     ranges: Annotated[bool, typer.Option(help="Allow numbers only from the least to the largest seen.")] = False,
+    engine: EngineOption = "",
 ) -> None:
     """Infer a schema. A person reviews it; then it is kept in git."""
     from bailiwick.data.schema import infer_schema, schema_text
     from bailiwick.data.schema.inference import Inference
 
     with busy(f"Reading {source}"):
-        text = schema_text(infer_schema(statistics_of(source), Inference(ranges=ranges)))
+        text = schema_text(infer_schema(statistics_of(source, engine), Inference(ranges=ranges)))
     if output is None:
         say(text.rstrip("\n"))
     else:
@@ -42,6 +47,7 @@ def update(
     schema: Annotated[Path, typer.Option(help="The reviewed schema.pbtxt.")],
     environment: Annotated[str, typer.Option(help="Schema environment of the data, e.g. serving.")] = "",
     output: Annotated[Path | None, typer.Option(help="Where to write the proposal; may be the schema itself.")] = None,
+    engine: EngineOption = "",
     json: JsonOption = False,
 ) -> None:
     """Propose the smallest change of the schema that the data satisfies. Writes nothing without --output."""
@@ -51,7 +57,7 @@ def update(
 
     reviewed = read_schema(schema)
     with busy(f"Reading {source}"):
-        proposed = relax(reviewed, statistics_of(source), environment)
+        proposed = relax(reviewed, statistics_of(source, engine, schema=reviewed), environment)
     changes = differences(reviewed, proposed)
     if output is not None:
         write_text(output, schema_text(proposed))
@@ -105,12 +111,33 @@ def _show(changes: list[Any], title: str, empty: str, *, as_json: bool) -> None:
     print_table(title, ["where", "field", "before", "after"], rows, empty=empty)
 
 
-def statistics_of(source: str) -> Any:
-    """Statistics of a source, or those in the file where it is one of statistics (`.pb`, `.pbtxt`, `.tfrecord`)."""
-    from bailiwick.data.sources import read_source
-    from bailiwick.data.statistics import compute_statistics
+def statistics_of(source: str, engine: str = "", *, schema: Any = None, types: dict[str, str] | None = None) -> Any:
+    """Statistics of a source, or those in the file where it is one of statistics (`.pb`, `.pbtxt`, `.tfrecord`).
+
+    `engine`: the URL of one that computes them where the source is. With those of the sparse and weighted features of
+    `schema`, for which all rows are read into memory. `types` is given the Arrow type of each column that was read here.
+    """
+    from bailiwick.data.sources import open_source
     from bailiwick.data.statistics.files import is_statistics, read_statistics
+    from bailiwick.data.statistics.streaming import source_statistics
 
     if is_statistics(Path(source)):
         return read_statistics(Path(source))
-    return compute_statistics(read_source(source, Path.cwd()), name=source)
+    if engine:
+        return statistics_on(engine, source)
+    opened = open_source(source, Path.cwd())
+    if types is not None:
+        types |= types_of(opened.schema)
+    found = source_statistics(opened, source)
+    if schema is not None and (schema.sparse_feature or schema.weighted_feature):
+        from bailiwick.data.statistics.composites import add_composites
+
+        add_composites(found.datasets[0], opened.table(), schema)
+    return found
+
+
+def types_of(schema: pa.Schema) -> dict[str, str]:
+    """Arrow's type of each column."""
+    from bailiwick.data.arrow_types import type_name
+
+    return {field.name: type_name(field.type) for field in schema}

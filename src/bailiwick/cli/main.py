@@ -17,6 +17,7 @@ from bailiwick.cli import (
     data,
     demo,
     endpoints,
+    features,
     imports,
     lineage,
     monitor,
@@ -49,6 +50,7 @@ for module in (processes, pipelines, track, demo, lineage):
     module.add_to(app)
 for name, group in (
     ("data", data.app),
+    ("features", features.app),
     ("tracking", tracking.app),
     ("models", versions.app),
     ("endpoints", endpoints.app),

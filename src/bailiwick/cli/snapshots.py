@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,14 +10,11 @@ import typer
 
 from bailiwick.cli.output import JsonOption, answer, busy, print_json, print_table, say, short, when
 from bailiwick.cli.session import open_session
-from bailiwick.cli.sources import SourceArgument
+from bailiwick.cli.sources import SnapshotArgument, SourceArgument
 
 if TYPE_CHECKING:
     from bailiwick.data.model import Snapshot
-
-SnapshotArgument = Annotated[
-    str, typer.Argument(help="Its id or digest, or part of one; DATASET@NAME, DATASET@latest or DATASET@TIME.")
-]
+    from bailiwick.lifecycle.platform import Platform
 
 
 # budget: one argument an option
@@ -42,7 +40,7 @@ def snapshot(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Keep the rows as they are now. The same rows twice are one snapshot."""
+    """Keep the rows as they are now. The same rows twice are one snapshot. Exit 1 when an alarm keeps it from training."""
     from bailiwick.core.errors import InvalidInput
     from bailiwick.data.sources import SourceOptions, open_source, without_password
 
@@ -73,7 +71,21 @@ def snapshot(
         else:
             opened = open_source(source, Path.cwd(), columns=column or None, options=options)
             kept = platform.data.ingest_source(actor, dataset, opened, time_column=time, in_place=in_place)
+        stands = _inspected(platform, actor.workspace, kept, source)
     answer(f"Snapshot {short(kept.id)} of {dataset}: {kept.rows:,} rows, digest {kept.digest}.", kept, as_json=json)
+    if stands:
+        sys.exit(1)
+
+
+def _inspected(platform: Platform, workspace: str, kept: Snapshot, source: str) -> bool:
+    """Hold the snapshot against its checks and those before it; whether an alarm keeps it from training."""
+    from bailiwick.cli.data_watch import tell_alarms
+    from bailiwick.lifecycle.checking import last_written
+    from bailiwick.lifecycle.inspection import Taking, inspect
+
+    taking = Taking(platform.records.clock(), written=last_written(source, Path.cwd()))
+    inspect(platform, workspace, kept, taking=taking)
+    return tell_alarms(platform, workspace, kept.id)
 
 
 def snapshots(

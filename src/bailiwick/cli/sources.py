@@ -16,6 +16,10 @@ SourceArgument = Annotated[
     ),
 ]
 
+SnapshotArgument = Annotated[
+    str, typer.Argument(help="Its id or digest, or part of one; DATASET@NAME, DATASET@latest or DATASET@TIME.")
+]
+
 
 class OneSource(TyperCommand):
     """A command that reads one source. A glob without quotes arrives as the files that the shell found; that is told."""

@@ -11,6 +11,7 @@ from bailiwick.endpoints.log import PredictionLogs
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.governance.service import GovernanceService
 from bailiwick.governance.statements import StatementService
+from bailiwick.monitoring.data_alarms import DataAlarms
 from bailiwick.monitoring.service import MonitorService
 from bailiwick.pipelines.projects import ProjectService
 from bailiwick.pipelines.service import PipelineService
@@ -65,6 +66,7 @@ class Platform:
     triggers: TriggerService
     rollouts: RolloutService
     monitors: MonitorService
+    data_alarms: DataAlarms
     webhooks: WebhookService
     outbox: Outbox
     sender: Sender
