@@ -24,7 +24,7 @@ from bailiwick.data.checks.model import (
     Volume,
 )
 from bailiwick.data.checks.scratch import MEMORY_MB, Scratch, scratch
-from bailiwick.data.validation.sql import one_expression
+from bailiwick.data.expressions import one_expression
 
 if TYPE_CHECKING:
     import duckdb

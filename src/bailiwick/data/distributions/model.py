@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bailiwick.data.comparison import FeatureDrift
-from bailiwick.data.distributions.cumulative import Cumulative
-from bailiwick.data.validation.anomalies import Anomaly
+if TYPE_CHECKING:  # pages list what these modules compute, and must not load what they compute with
+    from bailiwick.data.comparison import FeatureDrift
+    from bailiwick.data.distributions.cumulative import Cumulative
+    from bailiwick.data.validation.anomalies import Anomaly
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bailiwick.data.distributions.cumulative import Cumulative
 from bailiwick.data.distributions.model import Side
+
+if TYPE_CHECKING:
+    from bailiwick.data.distributions.cumulative import Cumulative
 
 OTHER = "other values"
 _FENCE = 2.0

@@ -5,7 +5,6 @@ Expressions read the rows, no files, no network and no variables of this program
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
+from bailiwick.data.expressions import not_sql, one_expression
 from bailiwick.data.schema.tree import is_deprecated
 from bailiwick.data.validation.anomalies import Anomaly
 
@@ -194,29 +194,8 @@ def _fill(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     connection.unregister("arriving")
 
 
-def one_expression(expression: str, name: str) -> str:
-    """The expression, if it is one: DuckDB parses it alone, so that it cannot close the bracket that it is put into."""
-    with duckdb.connect() as parser:
-        try:
-            statements = parser.extract_statements(f"SELECT {expression}\n")
-            alone = parser.extract_statements(f"SELECT ({expression}\n)")
-        except duckdb.Error as error:
-            raise _wrong(name, expression, error) from error
-    if len(statements) != 1 or len(alone) != 1:
-        raise InvalidInput(f"{name!r}: {expression!r} is more than one statement; it should be one expression.")
-    return expression
-
-
 def _run(connection: duckdb.DuckDBPyConnection, sql: str, expression: str, what: str) -> duckdb.DuckDBPyConnection:
     try:
         return connection.execute(sql)
     except duckdb.Error as error:
-        raise _wrong(what, expression, error) from error
-
-
-def _wrong(what: str, expression: str, error: Exception) -> InvalidInput:
-    first = re.split(r"\n\s*\n|\nLINE ", str(error))[0].strip()
-    return InvalidInput(
-        f"{what}: {expression!r} is not SQL that is true or false of a row: {first}",
-        hint="It should be an expression over the columns, e.g. `arrival >= departure`.",
-    )
+        raise not_sql(what, expression, error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -12,10 +13,12 @@ from bailiwick.core.clock import MILLISECONDS_PER_DAY
 from bailiwick.data.distributions.listing import SORTS, Choice
 from bailiwick.data.distributions.model import Column, NumberFacts, Side
 from bailiwick.data.distributions.shapes import OTHER, Bars, bars_of
-from bailiwick.data.validation.anomalies import Anomaly
 from bailiwick.governance.cards.wording import visible
 from bailiwick.server.ui.charts.distribution import histogram, paired_bar
 from bailiwick.server.ui.words import count, measured, moment, number, percent, plural
+
+if TYPE_CHECKING:
+    from bailiwick.data.validation.anomalies import Anomaly
 
 BARS, VALUES, MORE_VALUES = 24, 6, 20
 _LONGEST_VALUE = 80

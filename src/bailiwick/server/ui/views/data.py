@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from bailiwick.core.actor import Permission
+from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import BailiwickError
 from bailiwick.data.distributions.listing import NARROWINGS, SORTS, Choice, count_moved
 from bailiwick.data.distributions.model import Column, Slice
-from bailiwick.data.distributions.slices import Judgement, kept_slice
 from bailiwick.data.model import Snapshot
-from bailiwick.data.schema.text import parse_schema
 from bailiwick.lifecycle.inspection import found_before
 from bailiwick.server.ui import links
 from bailiwick.server.ui.column_parts import NARROWING_WORDS, SORT_WORDS, cards_of
 from bailiwick.server.ui.page import Context, Visit
 from bailiwick.server.ui.views.monitor import KINDS
+
+if TYPE_CHECKING:
+    from bailiwick.data.distributions import slices
+    from bailiwick.data.schema import text as schemas
+else:  # the control plane loads what computes when somebody looks at columns
+    slices = deferred("bailiwick.data.distributions.slices")
+    schemas = deferred("bailiwick.data.schema.text")
 
 PAGE = 50
 OFFERED = 200
@@ -107,8 +114,8 @@ def _described(visit: Visit, found: Snapshot, baseline: Snapshot | None) -> Slic
 @lru_cache(maxsize=8)
 def _kept(current: bytes, before: bytes | None, types: tuple[tuple[str, str], ...], schema: bytes) -> Slice:
     """Searching and paging ask for the same again and again; what it is made of never changes."""
-    against = parse_schema(schema.decode(), "The snapshot's schema") if schema else None
-    return kept_slice(current, before, types=dict(types), judgement=Judgement(schema=against))
+    against = schemas.parse_schema(schema.decode(), "The snapshot's schema") if schema else None
+    return slices.kept_slice(current, before, types=dict(types), judgement=slices.Judgement(schema=against))
 
 
 def _offered(columns: Sequence[Column], *, compared: bool) -> dict[str, str]:

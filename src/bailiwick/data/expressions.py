@@ -1,0 +1,36 @@
+"""SQL that people write as one expression, before it is put among our own."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bailiwick.core.deferred import deferred
+from bailiwick.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import duckdb
+else:
+    duckdb = deferred("duckdb")
+
+
+def one_expression(expression: str, name: str) -> str:
+    """The expression, if it is one: DuckDB parses it alone, so that it cannot close the bracket that it is put into."""
+    with duckdb.connect() as parser:
+        try:
+            statements = parser.extract_statements(f"SELECT {expression}\n")
+            alone = parser.extract_statements(f"SELECT ({expression}\n)")
+        except duckdb.Error as error:
+            raise not_sql(name, expression, error) from error
+    if len(statements) != 1 or len(alone) != 1:
+        raise InvalidInput(f"{name!r}: {expression!r} is more than one statement; it should be one expression.")
+    return expression
+
+
+def not_sql(what: str, expression: str, error: Exception) -> InvalidInput:
+    """What to raise for an expression that DuckDB does not take."""
+    first = re.split(r"\n\s*\n|\nLINE ", str(error))[0].strip()
+    return InvalidInput(
+        f"{what}: {expression!r} is not SQL that is true or false of a row: {first}",
+        hint="It should be an expression over the columns, e.g. `arrival >= departure`.",
+    )
