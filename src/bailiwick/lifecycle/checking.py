@@ -158,7 +158,9 @@ def parse_checks(
         mine, _, there = text.partition("=")
         source, _, theirs = there.rpartition(":")
         if not (mine and source and theirs):
-            raise InvalidInput(f"--references is COLUMN=SOURCE:COLUMN, not {text!r}.", hint="carrier=carriers.csv:code")
+            raise InvalidInput(
+                f"--references is COLUMN=SOURCE:COLUMN, not {text!r}.", hint="E.g. carrier=carriers.csv:code"
+            )
         found.append(References(columns=_listed(mine), source=source, of=_listed(theirs)))
     for text in order:
         column, _, within = text.partition("/")
