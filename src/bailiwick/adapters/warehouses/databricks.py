@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 from urllib.parse import urlsplit
 
 from bailiwick.adapters.warehouses.cursors import as_ours, rows_of
 from bailiwick.core.errors import InvalidInput, MissingExtra
-from bailiwick.data.engines.engine import Row
+from bailiwick.data.engines.engine import ConnectedEngine, Row
 from bailiwick.data.engines.model import Column
 from bailiwick.data.engines.spark_dialect import DatabricksDialect, spark_column
 
 
-class DatabricksEngine:
+class DatabricksEngine(ConnectedEngine):
     """One connection; every statement sees the table as it then is."""
 
     dialect = DatabricksDialect()
-
-    def __init__(self, connection: Any, relation: str, name: str, *, shared: bool = False) -> None:
-        self.name = name
-        self.relation = relation
-        self._shared = shared
-        self._connection = connection
 
     @classmethod
     def of_source(cls, url: str, source: str) -> DatabricksEngine:
@@ -46,10 +39,6 @@ class DatabricksEngine:
             raise as_ours(error, name=source, engine="databricks") from error
         return cls(connection, cls.dialect.relation(source), source)
 
-    def over(self, relation: str, name: str) -> DatabricksEngine:
-        """The same connection, of another relation."""
-        return DatabricksEngine(self._connection, relation, name, shared=True)
-
     def columns(self) -> tuple[Column, ...]:
         """As DESCRIBE QUERY says."""
         found = self.ask(f"DESCRIBE QUERY SELECT * FROM {self.relation}")
@@ -58,8 +47,3 @@ class DatabricksEngine:
     def ask(self, sql: str) -> list[Row]:
         """Raises InvalidInput, Unavailable."""
         return rows_of(self._connection, sql, name=self.name, engine="databricks")
-
-    def close(self) -> None:
-        """Close the connection, unless it is another engine's."""
-        if not self._shared:
-            self._connection.close()

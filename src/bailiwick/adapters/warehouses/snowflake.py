@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bailiwick.adapters.warehouses.cursors import as_ours, rows_of
 from bailiwick.core.errors import InvalidInput, MissingExtra
-from bailiwick.data.engines.engine import Row
+from bailiwick.data.engines.engine import ConnectedEngine, Row
 from bailiwick.data.engines.model import Column
 from bailiwick.data.engines.snowflake_dialect import SnowflakeDialect, snowflake_column
 
@@ -20,16 +20,10 @@ _TYPES = {  # snowflake.connector.constants.FIELD_ID_TO_NAME, whose numbers are 
 }  # fmt: skip
 
 
-class SnowflakeEngine:
+class SnowflakeEngine(ConnectedEngine):
     """One session; every statement sees the table as it then is."""
 
     dialect = SnowflakeDialect()
-
-    def __init__(self, connection: Any, relation: str, name: str, *, shared: bool = False) -> None:
-        self.name = name
-        self.relation = relation
-        self._shared = shared
-        self._connection = connection
 
     @classmethod
     def of_source(cls, url: str, source: str) -> SnowflakeEngine:
@@ -60,10 +54,6 @@ class SnowflakeEngine:
             raise as_ours(error, name=source, engine="snowflake") from error
         return cls(connection, cls.dialect.relation(source), source)
 
-    def over(self, relation: str, name: str) -> SnowflakeEngine:
-        """The same session, of another relation."""
-        return SnowflakeEngine(self._connection, relation, name, shared=True)
-
     def columns(self) -> tuple[Column, ...]:
         """As Snowflake describes the result, without running the query."""
         with closing(self._connection.cursor()) as cursor:
@@ -79,8 +69,3 @@ class SnowflakeEngine:
     def ask(self, sql: str) -> list[Row]:
         """Raises InvalidInput, Unavailable."""
         return rows_of(self._connection, sql, name=self.name, engine="snowflake")
-
-    def close(self) -> None:
-        """Close the session, unless it is another engine's."""
-        if not self._shared:
-            self._connection.close()

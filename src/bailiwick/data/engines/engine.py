@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from bailiwick.data.engines.dialect import Dialect
 from bailiwick.data.engines.model import Column
@@ -43,3 +43,22 @@ class Engine(Protocol):
     def close(self) -> None:
         """Let go of what was opened here; a session that was given stays open. May be called twice."""
         ...
+
+
+class ConnectedEngine:
+    """What engines on a connection share: several may look through one, and the first of them closes it."""
+
+    def __init__(self, connection: Any, relation: str, name: str, *, shared: bool = False) -> None:
+        self.name = name
+        self.relation = relation
+        self._shared = shared
+        self._connection = connection
+
+    def over(self, relation: str, name: str) -> Self:
+        """The same connection, of another relation."""
+        return type(self)(self._connection, relation, name, shared=True)
+
+    def close(self) -> None:
+        """Close the connection, unless it is another engine's."""
+        if not self._shared:
+            self._connection.close()

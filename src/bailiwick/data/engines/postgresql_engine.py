@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bailiwick.core.errors import InvalidInput, MissingExtra, Unavailable
-from bailiwick.data.engines.engine import Row
+from bailiwick.data.engines.engine import ConnectedEngine, Row
 from bailiwick.data.engines.model import Column
 from bailiwick.data.engines.postgresql_dialect import PostgresDialect, postgresql_column
 from bailiwick.data.reading.databases import without_password
@@ -16,16 +16,10 @@ FROM pg_type t LEFT JOIN pg_type e ON e.oid = t.typelem WHERE t.oid = ANY(%s)
 """
 
 
-class PostgresEngine:
+class PostgresEngine(ConnectedEngine):
     """One connection, in one transaction: all answers are of one state of the database, whatever others commit."""
 
     dialect = PostgresDialect()
-
-    def __init__(self, connection: Any, relation: str, name: str, *, shared: bool = False) -> None:
-        self.name = name
-        self.relation = relation
-        self._shared = shared
-        self._connection = connection
 
     @classmethod
     def of_source(cls, url: str, source: str) -> PostgresEngine:
@@ -42,10 +36,6 @@ class PostgresEngine:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute("SET LOCAL timezone = 'UTC'")
         return cls(connection, cls.dialect.relation(source), source)
-
-    def over(self, relation: str, name: str) -> PostgresEngine:
-        """The same connection, of another relation."""
-        return PostgresEngine(self._connection, relation, name, shared=True)
 
     def columns(self) -> tuple[Column, ...]:
         """As the server describes them; how deep arrays are is measured, for their types do not say."""
@@ -81,11 +71,6 @@ class PostgresEngine:
             raise Unavailable(f"{self.name} on postgresql: {_first_line(error)}.") from error
         except psycopg.Error as error:
             raise InvalidInput(f"{self.name} on postgresql: {_first_line(error)}.") from error
-
-    def close(self) -> None:
-        """Close the connection, unless it is another engine's."""
-        if not self._shared:
-            self._connection.close()
 
 
 def _first_line(error: Exception) -> str:
