@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
 from bailiwick.core.errors import InvalidInput, NotFound, Unavailable
@@ -103,3 +104,44 @@ def test_batches_of_a_table_whose_schema_has_grown_have_its_columns_in_every_fil
     tables.append("grown", pa.table({"a": [2], "b": ["x"]}))
     found = pa.Table.from_batches(list(tables.batches("grown", version=1, columns=["b", "a"])))
     assert sorted(zip(found["a"].to_pylist(), found["b"].to_pylist(), strict=True)) == [(1, None), (2, "x")]
+
+
+def _coded(values: list[str | None], kind: pa.DataType | None = None) -> pa.Array:
+    return pa.array(values, kind or pa.dictionary(pa.int32(), pa.string()))
+
+
+def test_a_writer_takes_text_coded_or_plain_and_keeps_it_the_same(tables: DeltaTables) -> None:
+    schema = pa.schema([("n", pa.int64()), ("t", pa.string()), ("l", pa.list_(pa.field("element", pa.string())))])
+    lists = pa.array([["x"], None, []], schema.field("l").type)
+    odd = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int32()), pa.array(["a", None, "a"]))
+    pieces = [
+        _coded(["a", "b", None]),
+        _coded(["c", "c", "a"]),
+        pa.array(["plain", None, ""]),
+        odd,
+        _coded(["d", None, "e"], pa.dictionary(pa.int8(), pa.large_string())),
+    ]
+    with tables.writer("x", schema) as writer:
+        for piece in pieces:
+            writer.write(pa.table({"n": [1, 2, 3], "t": piece, "l": lists}))
+        writer.commit(application="here")
+    expected = [value for piece in pieces for value in piece.to_pylist()]
+    found = pa.Table.from_batches(tables.batches("x", version=0, columns=schema.names))
+    assert found.schema == schema
+    assert found["t"].to_pylist() == expected
+    assert tables.read("x")["t"].to_pylist() == expected
+    assert tables.read("x")["l"].to_pylist() == lists.to_pylist() * len(pieces)
+
+
+def test_numbers_that_hardly_repeat_are_kept_plain_and_no_text_is_kept_beside_the_rows(tables: DeltaTables) -> None:
+    rows = 40_000
+    schema = pa.schema([("far", pa.float64()), ("few", pa.int64()), ("t", pa.string())])
+    with tables.writer("x", schema) as writer:
+        words = [f"w{i % 9}" for i in range(rows)]
+        writer.write(pa.table({"far": [i / 7 for i in range(rows)], "few": [i % 9 for i in range(rows)], "t": words}))
+        writer.commit(application="here")
+    (file,) = Path(tables.location("x")).glob("*.parquet")
+    group = parquet.ParquetFile(file).metadata.row_group(0)
+    encodings = ["RLE_DICTIONARY" in group.column(i).encodings for i in range(3)]
+    assert encodings == [False, True, True]
+    assert [group.column(i).is_stats_set for i in range(3)] == [True, True, False]

@@ -15,11 +15,12 @@ from sqlalchemy import func, select
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import Conflict
-from bailiwick.store.database import BUSY_TIMEOUT_MS, Database
+from bailiwick.store.database import Database
 from bailiwick.store.journal.tables import entries
 from bailiwick.store.migrate import migrate
 from bailiwick.store.patience import Busy, is_patient, without_waiting
 from bailiwick.store.records import Records
+from bailiwick.store.sqlite import BUSY_TIMEOUT_MS
 from bailiwick.store.together import Outcome, Together
 
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from bailiwick.core.errors import Corrupted, InvalidInput, MissingExtra, Unavailable
-from bailiwick.store.patience import Busy, is_patient, taking_turns
-from bailiwick.store.prepared import in_sqlalchemys_words
-
-BUSY_TIMEOUT_MS = 30_000
+from bailiwick.store.sqlite import SqliteFile, open_sqlite
 
 _shared: ContextVar[Connection | None] = ContextVar("shared", default=None)
 
@@ -41,9 +34,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = _engine(url)
-        self._writing = self.engine.execution_options(bailiwick_write=True)  # the same pool
-        # Writers of one process take turns here: SQLite makes them wait by sleeping, for longer each time.
-        self._turn = threading.Lock() if self.dialect == "sqlite" else None
+        self._file = SqliteFile(self.engine) if self.dialect == "sqlite" else None
 
     @property
     def dialect(self) -> str:
@@ -60,7 +51,8 @@ class Database:
         if shared is not None and shared.engine is self.engine:
             yield shared
             return
-        with _translated("cannot be read"), self.engine.connect() as connection, connection.begin():
+        opened = self.engine.begin() if self._file is None else self._file.reading()
+        with _translated("cannot be read"), opened as connection:
             yield connection
 
     @contextmanager
@@ -83,16 +75,25 @@ class Database:
         Raises Unavailable when the disk is full, the database is locked past 30 s, or the server is gone; Busy on SQLite,
         for a caller who does not wait.
         """
-        with (
-            taking_turns(self._turn) if self._turn else nullcontext(),
-            _translated("refused the write"),
-            self._writing.connect() as connection,
-            connection.begin(),
-        ):
+        opened = self.engine.begin() if self._file is None else self._file.writing()
+        with _translated("refused the write"), opened as connection:
+            yield connection
+
+    @contextmanager
+    def write_unchecked(self) -> Iterator[Connection]:
+        """As `write`, with foreign keys unchecked on SQLite, so that a table others refer to can be made anew.
+
+        For migrations: a table that is dropped while they are checked takes with it all rows that refer to it. Another
+        process that is at the same is waited for, for ten minutes.
+        """
+        opened = self.engine.begin() if self._file is None else self._file.rebuilding()
+        with _translated("refused the write"), opened as connection:
             yield connection
 
     def close(self) -> None:
         """Give back every pooled connection."""
+        if self._file is not None:
+            self._file.close()
         self.engine.dispose()
 
 
@@ -120,7 +121,7 @@ def _engine(url: str) -> Engine:
     if parsed.drivername in {"postgresql", "postgres"}:
         return _postgres(parsed.set(drivername="postgresql+psycopg"))
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed)
+        return open_sqlite(parsed)
     raise InvalidInput.choice("database_url scheme", parsed.drivername, ["sqlite", "postgresql"])
 
 
@@ -129,74 +130,6 @@ def _postgres(url: Any) -> Engine:
         return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
     except ModuleNotFoundError as error:
         raise MissingExtra.of("postgres", "psycopg") from error
-
-
-def _sqlite(url: Any) -> Engine:
-    if not url.database or url.database == ":memory:":
-        raise InvalidInput("A SQLite database needs a file.", hint="Use sqlite:///path/to/file.db.")
-    folder = Path(url.database).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unavailable(f"The folder {folder} of the database cannot be made: {error.strerror}.") from error
-    # The default QueuePool keeps WAL handles warm; NullPool would reopen the file per transaction. The connection that was
-    # given back last is taken first: its pages and statements are still in its cache.
-    # Every connection is given back after a commit or a rollback, so there is nothing left to reset.
-    arguments = {"check_same_thread": False}
-    engine = create_engine(url, connect_args=arguments, pool_reset_on_return=None, pool_use_lifo=True)
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we emit BEGIN ourselves, see _begin_sqlite
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    _switch_to_wal(cursor)
-    cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged record survives power loss
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA wal_autocheckpoint=4000")  # pages, 16 MB: the last pages of indexes are copied less often
-    cursor.close()
-
-
-def _switch_to_wal(cursor: Any) -> None:
-    """Needs the file for itself once in its life, and SQLite does not wait for that: it says `locked` at once."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("bailiwick_write", False)
-    statement = "BEGIN IMMEDIATE" if immediate else "BEGIN"
-    driver: Any = connection.connection.dbapi_connection
-    try:
-        if immediate and not is_patient():
-            _begin_at_once(driver)
-        else:
-            driver.execute(statement)  # by SQLAlchemy, this would be half the cost of a small transaction
-    except sqlite3.Error as error:
-        raise in_sqlalchemys_words(error, statement, connection) from error
-
-
-def _begin_at_once(driver: Any) -> None:
-    driver.execute("PRAGMA busy_timeout=0")
-    try:
-        driver.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-            raise Busy("Another process is writing to the database.") from error
-        raise
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
 
 def _operational_hint(reason: str) -> str:

@@ -27,7 +27,7 @@ def migrate(database: Database) -> None:
     """
     if schema_of(database) == newest_revision():
         return
-    with database.write() as connection:
+    with database.write_unchecked() as connection:
         if database.dialect == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         _upgrade(connection, _revision(connection))
@@ -47,6 +47,7 @@ def _upgrade(connection: Connection, current: str | None) -> None:
             hint="Install the newer Bailiwick that wrote it, or restore a backup.",
         )
     if current != newest:
+        logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # six lines on every first start
         from alembic import command
         from alembic.config import Config
 
@@ -54,7 +55,6 @@ def _upgrade(connection: Connection, current: str | None) -> None:
         config.set_main_option("script_location", str(files("bailiwick.store.migrations")))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
-        logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # six lines on every first start
         command.upgrade(config, "head")
 
 

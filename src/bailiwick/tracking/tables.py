@@ -69,7 +69,7 @@ runs = Table(
     Column("artifact_uri", String(2_400), nullable=False, server_default=text("''")),
     Column("created_by", String(250), nullable=False),
     ForeignKeyConstraint(["workspace", "experiment_id"], ["tracking_experiments.workspace", "tracking_experiments.id"]),
-    UniqueConstraint("workspace", "key"),
+    sqlite_with_rowid=False,
 )
 # Newest first, then by id: the order of every listing, so that a page is a range of one index.
 Index("ix_tracking_runs_listing", runs.c.workspace, runs.c.lifecycle, runs.c.started.desc(), runs.c.id)
@@ -81,8 +81,29 @@ Index(
     runs.c.started.desc(),
     runs.c.id,
 )
-Index("ix_tracking_runs_ended", runs.c.workspace, runs.c.experiment_id, runs.c.lifecycle, runs.c.ended)
-Index("ix_tracking_runs_parent", runs.c.workspace, runs.c.parent)
+_has_ended = runs.c.ended.is_not(None)
+_has_parent = runs.c.parent.is_not(None)
+_has_key = runs.c.key.is_not(None)
+# What a run that begins does not have yet, or most runs never have, costs it no entry (decision 0015).
+Index(
+    "ix_tracking_runs_ended",
+    *(runs.c.workspace, runs.c.experiment_id, runs.c.lifecycle, runs.c.ended),
+    sqlite_where=_has_ended,
+    postgresql_where=_has_ended,
+)
+Index(
+    "ix_tracking_runs_parent",
+    *(runs.c.workspace, runs.c.parent, runs.c.lifecycle, runs.c.started, runs.c.id),
+    sqlite_where=_has_parent,
+    postgresql_where=_has_parent,
+)
+Index(
+    "ix_tracking_runs_key",
+    *(runs.c.workspace, runs.c.key),
+    unique=True,
+    sqlite_where=_has_key,
+    postgresql_where=_has_key,
+)
 
 
 def _run_id() -> Column[str]:
@@ -110,6 +131,7 @@ run_params = Table(
     _experiment_id(),
     _head(),
     Index("ix_tracking_run_params_search", "workspace", "experiment_id", "key", "head"),
+    sqlite_with_rowid=False,
 )
 
 run_tags = Table(
@@ -122,6 +144,7 @@ run_tags = Table(
     _experiment_id(),
     _head(),
     Index("ix_tracking_run_tags_search", "workspace", "experiment_id", "key", "head"),
+    sqlite_with_rowid=False,
 )
 
 # The key is a point's identity, so a repeated write is dropped, and its order is that of a history.

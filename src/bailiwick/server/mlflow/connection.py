@@ -17,13 +17,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bailiwick.server.middleware import security_headers
+from bailiwick.server.middleware import NO_STORE, security_headers
 from bailiwick.server.mlflow.desk import JSON, SMALL_BYTES, MlflowDesk
 from bailiwick.server.mlflow.message import read_body, read_query
 from bailiwick.server.mlflow.table import Match
 from bailiwick.store.patience import Busy, without_waiting
 
 MAX_HEAD_BYTES = 4_096
+CLIENT = b"mlflow-python-client/"
+"""How MLflow's own client names itself."""
+
 _LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/._\-]*)(?:\?([A-Za-z0-9&=._\-]*))? HTTP/1\.1")
 _HEADER = re.compile(rb"([A-Za-z\-]+): ?([!-~](?:[ -~]*[!-~])?)")
 _PLAIN = frozenset(
@@ -33,11 +36,22 @@ _PLAIN = frozenset(
 
 
 class Head(NamedTuple):
-    """What the header lines of a plain request say: who asks, in which workspace, with how long a body."""
+    """What the header lines of a plain request say: who asks, in which workspace, with how long a body, from a browser or not.
+
+    MLflow's client parses each header of an answer in Python, about 10 µs each, and does not heed those for browsers.
+    """
 
     headers: list[tuple[bytes, bytes]]
     workspace: str
     body_bytes: int
+    answered_with: bytes
+
+
+class Answer(NamedTuple):
+    """The body of a 200, or another Response, and the header lines that go with it."""
+
+    said: Response | bytes
+    headers: bytes
 
 
 class Incomplete(Exception):
@@ -54,8 +68,8 @@ class PlainRequests:
         self.desk = desk
         self.head = lru_cache(maxsize=256)(self._head)
 
-    def answer(self, data: bytes, peer: tuple[str, int]) -> Response | bytes | None:
-        """The body of a 200, or another Response; None where the application is to answer. Raises Incomplete."""
+    def answer(self, data: bytes, peer: tuple[str, int]) -> Answer | None:
+        """None where the application is to answer. Raises Incomplete."""
         desk = self.desk
         if not desk.at_hand or (data.startswith(b"POST") and desk.last != peer):
             return None
@@ -74,7 +88,8 @@ class PlainRequests:
             raise Incomplete
         if len(body) > known.body_bytes:
             return None  # another request is here already
-        return self._answered(Match(route, {}), asked, known, body, peer)
+        said = self._answered(Match(route, {}), asked, known, body, peer)
+        return None if said is None else Answer(said, known.answered_with)
 
     def _answered(
         self, match: Match, asked: re.Match[bytes], known: Head, body: bytes, peer: tuple[str, int]
@@ -117,7 +132,9 @@ class PlainRequests:
         if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
             return None
         workspace = self.desk.authenticator.local_workspace(headers.get(b"host", b"").decode(), peer_host)
-        return None if workspace is None else Head([*headers.items()], workspace, int(length))
+        browser = not headers.get(b"user-agent", b"").startswith(CLIENT)
+        answered_with = _FOR_BROWSERS if browser else _FOR_CLIENTS
+        return None if workspace is None else Head([*headers.items()], workspace, int(length), answered_with)
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:
@@ -176,14 +193,21 @@ class _Connection(HttpToolsProtocol):
         answered = self.cycle is None or (self.cycle.response_complete and self.cycle.keep_alive)
         return answered and not self._inside and not self.pipeline and not self.transport.get_write_buffer_size()
 
-    def _write(self, answer: Response | bytes) -> None:
-        status, body = (200, answer) if isinstance(answer, bytes) else (answer.status_code, bytes(answer.body))
+    def _write(self, answer: Answer) -> None:
+        said = answer.said
+        status, body = (200, said) if isinstance(said, bytes) else (said.status_code, bytes(said.body))
         lines = [b"HTTP/1.1 %d \r\n" % status if status != 200 else b"HTTP/1.1 200 OK\r\n"]
         for name, value in self.server_state.default_headers:
             lines += (name, b": ", value, b"\r\n")
-        lines += (b"content-length: %d\r\ncontent-type: application/json\r\n" % len(body), _SECURITY, b"\r\n", body)
+        lines += (
+            b"content-length: %d\r\ncontent-type: application/json\r\n" % len(body),
+            answer.headers,
+            b"\r\n",
+            body,
+        )
         self.transport.write(b"".join(lines))
         self.on_response_complete()
 
 
-_SECURITY = b"".join(b"%b: %b\r\n" % pair for pair in security_headers())
+_FOR_BROWSERS = b"".join(b"%b: %b\r\n" % pair for pair in security_headers())
+_FOR_CLIENTS = b"%b: %b\r\n" % NO_STORE

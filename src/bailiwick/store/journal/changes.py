@@ -25,7 +25,7 @@ def describe_change(connection: Connection, files: PublishedFiles, place: int) -
         return f"{describe_row(row)} was changed" if row else f"the entry at place {place} was deleted"
     if row is not None and row.id == original["entry"]:
         return f"{describe_row(row)} was changed"
-    moved = _row(connection, entries.c.id == original["entry"])
+    moved = _row(connection, entries.c.id == original["entry"])  # read one by one: its place may be gone as well
     unknown = row is not None and not _was_published(files, row.id)
     if moved is None:
         replaced = f" and {describe_row(row)} put in its place" if row is not None and unknown else ""
@@ -37,7 +37,7 @@ def describe_change(connection: Connection, files: PublishedFiles, place: int) -
 
 
 def _row(connection: Connection, condition: Any) -> Row[Any] | None:
-    return connection.execute(select(entries).where(condition)).one_or_none()
+    return connection.execute(select(entries).where(condition).limit(1)).one_or_none()
 
 
 def _published_leaf(files: PublishedFiles, place: int) -> dict[str, Any] | None:

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
 from bailiwick.core.errors import BailiwickError, Conflict, Corrupted, NotFound
 from bailiwick.store.database import Database
 from bailiwick.store.journal.checkpoint import read_checkpoint
+from bailiwick.store.journal.finding import row_of
 from bailiwick.store.journal.folder import LogFolder
 from bailiwick.store.journal.merkle import leaf_hash, verify_inclusion
 from bailiwick.store.journal.model import Entry
@@ -26,11 +25,9 @@ FORMAT = 1
 
 def prove(database: Database, folder: Path, entry_id: str, *, workspace: str | None = None) -> dict[str, Any]:
     """The bundle of one entry, as JSON. Raises NotFound, Conflict while the entry waits for its place, Corrupted."""
-    query = select(entries).where(entries.c.id == entry_id)
-    if workspace is not None:
-        query = query.where(entries.c.workspace == workspace)
+    here = [] if workspace is None else [entries.c.workspace == workspace]
     with database.read() as connection:
-        row = connection.execute(query).one_or_none()
+        row = row_of(connection, entry_id, *here)
     if row is None:
         raise NotFound.of("Journal entry", entry_id)
     entry = entry_of(row)

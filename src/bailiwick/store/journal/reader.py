@@ -9,6 +9,7 @@ from sqlalchemy import Row, func, select
 from bailiwick.core.canonical import from_canonical
 from bailiwick.core.errors import Corrupted, NotFound
 from bailiwick.store.database import Database
+from bailiwick.store.journal.finding import newest_first, row_of, waiting
 from bailiwick.store.journal.model import Checkpoint, Entry
 from bailiwick.store.journal.tables import checkpoints, entries
 
@@ -33,21 +34,18 @@ class JournalReader:
     ) -> list[Entry]:
         """Newest first, at most 1000; pass the last `number` as `before` for the next page. Filters match whole values."""
         wanted = {"resource": resource, "action": action, "identity": identity}
-        query = select(entries).where(entries.c.workspace == workspace)
-        for column, value in wanted.items():
-            if value is not None:
-                query = query.where(entries.c[column] == value)
+        here = [entries.c.workspace == workspace]
+        here += [entries.c[column] == value for column, value in wanted.items() if value is not None]
         if before is not None:
-            query = query.where(entries.c.number < before)
-        query = query.order_by(entries.c.number.desc()).limit(max(0, min(limit, MAX_PAGE)))
+            here.append(entries.c.number < before)
         with self._database.read() as connection:
-            return [entry_of(row) for row in connection.execute(query)]
+            found = newest_first(connection, *here, limit=max(0, min(limit, MAX_PAGE)))
+        return [entry_of(row) for row in found]
 
     def entry(self, workspace: str, entry_id: str) -> Entry:
         """Raises NotFound."""
-        query = select(entries).where(entries.c.workspace == workspace, entries.c.id == entry_id)
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
+            row = row_of(connection, entry_id, entries.c.workspace == workspace)
         if row is None:
             raise NotFound.of("Journal entry", entry_id)
         return entry_of(row)
@@ -57,13 +55,11 @@ class JournalReader:
         with self._database.read() as connection:
             return connection.scalar(select(func.max(entries.c.number))) or 0
 
-    def is_waiting(self) -> bool:
-        """Whether any entry has no place in the tree yet."""
+    def is_waiting(self, count: int = 1) -> bool:
+        """Whether so many entries have no place in the tree yet."""
+        query = select(entries.c.id).where(waiting(self._database.dialect)).offset(count - 1).limit(1)
         with self._database.read() as connection:
-            return (
-                connection.execute(select(entries.c.id).where(entries.c.leaf_index.is_(None)).limit(1)).first()
-                is not None
-            )
+            return connection.execute(query).first() is not None
 
     def checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint, or None before the first entries were integrated."""

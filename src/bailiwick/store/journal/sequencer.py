@@ -18,6 +18,7 @@ from bailiwick.core.clock import Clock, system_clock
 from bailiwick.core.errors import Corrupted
 from bailiwick.store.database import Database
 from bailiwick.store.journal.checkpoint import Statement, read_checkpoint
+from bailiwick.store.journal.finding import waiting
 from bailiwick.store.journal.folder import LogFolder
 from bailiwick.store.journal.merkle import EMPTY_ROOT
 from bailiwick.store.journal.model import Checkpoint, Entry
@@ -48,16 +49,16 @@ class Sequencer:
         with self._folder.locked():
             while True:
                 tree = self._caught_up()
-                waiting = self._waiting(limit)
-                if not waiting:
+                found = self._waiting(limit)
+                if not found:
                     return 0
                 start = tree.size
-                for entry in waiting:
+                for entry in found:
                     tree.append(entry.leaf())
                 signed = self._sign(tree)
-                if self._commit(start, waiting, signed):
+                if self._commit(start, found, signed):
                     self._publish(tree, signed)
-                    return len(waiting)
+                    return len(found)
 
     def rebuild(self) -> int:
         """Write every file again from the rows, e.g. after files were lost. Returns the size of the tree.
@@ -115,7 +116,7 @@ class Sequencer:
         return tree
 
     def _waiting(self, limit: int) -> list[Entry]:
-        query = select(entries).where(entries.c.leaf_index.is_(None)).order_by(entries.c.number).limit(limit)
+        query = select(entries).where(waiting(self._database.dialect)).order_by(entries.c.number).limit(limit)
         with self._database.read() as connection:
             return [entry_of(row) for row in connection.execute(query)]
 
@@ -127,9 +128,9 @@ class Sequencer:
     def _statement(self, size: int, root: bytes) -> Statement:
         return Statement(self._signer.verifier.name, size, root)
 
-    def _commit(self, start: int, waiting: list[Entry], signed: Checkpoint) -> bool:
+    def _commit(self, start: int, found: list[Entry], signed: Checkpoint) -> bool:
         """Whether the places were taken; False when another sequencer extended the tree since we looked."""
-        places = [{"_number": entry.number, "_place": start + offset} for offset, entry in enumerate(waiting)]
+        places = [{"_number": entry.number, "_place": start + offset} for offset, entry in enumerate(found)]
         place = update(entries).where(entries.c.number == bindparam("_number"), entries.c.leaf_index.is_(None))
         try:
             with self._database.write() as connection:
@@ -137,7 +138,7 @@ class Sequencer:
                 if (connection.scalar(select(func.max(checkpoints.c.size))) or 0) != start:
                     return False
                 connection.execute(place.values(leaf_index=bindparam("_place")), places)
-                _require_all_placed(connection, start, len(waiting))
+                _require_all_placed(connection, start, len(found))
                 connection.execute(
                     insert(checkpoints).values(size=signed.size, root=signed.root, time=signed.time, note=signed.note)
                 )

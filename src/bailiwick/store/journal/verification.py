@@ -18,6 +18,7 @@ from bailiwick.core.errors import BailiwickError, Corrupted
 from bailiwick.store.database import Database
 from bailiwick.store.journal.changes import describe_change, describe_row
 from bailiwick.store.journal.checkpoint import Statement, read_checkpoint
+from bailiwick.store.journal.finding import PLACED
 from bailiwick.store.journal.folder import LogFolder
 from bailiwick.store.journal.merkle import Frontier, leaf_hash
 from bailiwick.store.journal.proofs import check_proof, prove
@@ -105,7 +106,7 @@ class _Check:
         state = connection.execute(
             select(
                 select(func.max(checkpoints.c.size)).scalar_subquery(),
-                select(func.max(entries.c.leaf_index)).scalar_subquery(),
+                select(func.max(entries.c.leaf_index)).where(PLACED).scalar_subquery(),
                 pending.scalar_subquery(),
             )
         ).one()
