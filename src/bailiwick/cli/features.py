@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from bailiwick.cli import features_batch
 from bailiwick.cli.output import JsonOption, print_fields, print_json, print_table, short
 from bailiwick.cli.session import open_session
 from bailiwick.core.errors import InvalidInput
 
 app = typer.Typer(help="Features as they were fitted.", no_args_is_help=True)
+features_batch.add_to(app)
 
 ProjectArgument = Annotated[str, typer.Argument(help="Name of the project, which is its model's.")]
 _MOST_SHOWN = 60

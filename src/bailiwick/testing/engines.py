@@ -81,6 +81,7 @@ def differences(found: Any, table: pa.Table | None = None, *, leave_out: frozens
 
 def _unlike(expected: Any, found: Any, where: str) -> list[str]:
     wrong = []
+    scale = max(1.0, getattr(expected, "std_dev", 0.0))  # a mean is as exact as the numbers are close to it
     for field in expected.DESCRIPTOR.fields:
         one, other = getattr(expected, field.name), getattr(found, field.name)
         if field.name == "histograms":
@@ -97,13 +98,13 @@ def _unlike(expected: Any, found: Any, where: str) -> list[str]:
             at = f"{path}[{place}]" if field.is_repeated else path
             if field.message_type is not None:
                 wrong += _unlike(mine, theirs, at)
-            elif not (mine == theirs or (field.name in _ROUNDED and _near(mine, theirs))):
+            elif not (mine == theirs or (field.name in _ROUNDED and _near(mine, theirs, scale))):
                 wrong.append(f"{at}: {theirs!r} instead of {mine!r}")
     return wrong
 
 
-def _near(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12) or (math.isnan(one) and math.isnan(other))
+def _near(one: float, other: float, scale: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12 * scale) or (math.isnan(one) and math.isnan(other))
 
 
 def _repeat(values: list[Any], kind: pa.DataType) -> pa.Array:

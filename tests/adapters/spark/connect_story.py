@@ -26,6 +26,7 @@ def main(path: str) -> None:
     from pyspark.sql import SparkSession
 
     from bailiwick.adapters.spark.features import fit_on_spark, transform_on_spark
+    from bailiwick.adapters.spark.frames import write_frame
 
     warnings.simplefilter("ignore")
     session = SparkSession.builder.remote("local[2]").getOrCreate()
@@ -45,6 +46,7 @@ def main(path: str) -> None:
     told["same features"] = fitted == fit_features(specs, table)
     made = transform_on_spark(frame, compile_features(fitted).SerializeToString(), keep=["whole"])
     told["made"] = [made.toArrow().num_rows, made.columns]
+    told["written"] = write_frame(made, f"parquet:{Path(path).with_suffix('.made')}")
     session.stop()
     print(json.dumps(told))
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bailiwick.adapters.warehouses.databricks import DatabricksEngine
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.engines import ladder, plan
 from bailiwick.data.engines.asking import ask
@@ -29,6 +30,7 @@ from bailiwick.testing.engines import conformance_table, differences
 from tests_support import spark
 from tests_support.postgres import required
 from tests_support.source import ROOT
+from tests_support.warehouses import as_kept, near
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -50,7 +52,8 @@ def table() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def engine(session: Any, table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from bailiwick.adapters.spark.engine import SparkEngine, read_frame
+    from bailiwick.adapters.spark.engine import SparkEngine
+    from bailiwick.adapters.spark.frames import read_frame
 
     path = tmp_path_factory.mktemp("spark") / "hard.parquet"
     pq.write_table(table, path, row_group_size=700)
@@ -125,6 +128,48 @@ def test_moments_without_a_zone_and_unusual_types_are_told(session: Any) -> None
     assert features["l"].string_stats.unique == 2
 
 
+class _Databricks:
+    """A connection of PEP 249 to this Spark, in which a table has another name than the SQL says."""
+
+    def __init__(self, session: Any, view: str, name: str) -> None:
+        self._session, self._view, self._name = session, view, name
+        self.answers: dict[str, list[list[Any]]] = {}
+
+    def cursor(self) -> _Databricks:
+        return self
+
+    def execute(self, sql: str) -> None:
+        self._rows = self._session.sql(sql.replace(self._name, self._view)).collect()
+        if not sql.startswith("DESCRIBE"):
+            self.answers[sql] = as_kept(self._rows)
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def close(self) -> None:
+        pass
+
+
+def test_spark_runs_the_sql_for_databricks_and_its_answers_are_those_that_are_kept(
+    session: Any, engine: Any, table: pa.Table
+) -> None:
+    relation = DatabricksEngine.dialect.relation("lake.sales.trips")
+    hard = DatabricksEngine(_Databricks(session, engine.relation, relation), relation, "hard")
+    assert differences(engine_statistics(hard), table) == []
+    some = table.select(["float", "whole", "flag", "text", "moment", "bytes", "skewed", "price"]).slice(0, 200)
+    session.createDataFrame(some).createOrReplaceTempView("some_trips")
+    connection = _Databricks(session, "some_trips", relation)
+    warehouse = DatabricksEngine(connection, relation, "some")
+    engine_statistics(warehouse)
+    build_engine_profile(warehouse, ["skewed", "text"])
+    path = ROOT / "tests" / "golden" / "engines" / "databricks-answers.json"
+    if os.environ.get("BAILIWICK_WRITE_GOLDEN"):
+        told = json.dumps(connection.answers, ensure_ascii=False, indent=0, sort_keys=True)
+        path.write_text(told + "\n", encoding="utf-8")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert near(kept, connection.answers)
+
+
 def test_spark_connect_serves_as_well_as_a_session_of_this_process(table: pa.Table, tmp_path: Path) -> None:
     lacking = spark.missing()
     if lacking and not required("spark"):
@@ -146,4 +191,5 @@ def test_spark_connect_serves_as_well_as_a_session_of_this_process(table: pa.Tab
         "differences": [],
         "same features": True,
         "made": [table.num_rows, ["whole", "features"]],
+        "written": table.num_rows,
     }

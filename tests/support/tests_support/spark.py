@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,18 @@ from tests_support.postgres import required
 from tests_support.source import ROOT
 
 SITE = ROOT / ".spark" / "site"
+OLDEST = ROOT / ".spark" / "3.5" / "site"
+JARS = ROOT / ".spark" / "jars"
+
+
+def delta_settings() -> str:
+    """Behind the URL of an engine, what lets Spark read and write Delta. Skips the test, or fails it where Spark is required."""
+    lacking = missing() or (
+        "" if list(JARS.glob("delta-spark*.jar")) else "Delta is not there: run tools/spark_packages.py"
+    )
+    if lacking:
+        (pytest.fail if required("spark") else pytest.skip)(lacking)
+    return "?spark.jars=" + ",".join(map(str, sorted(JARS.glob("*.jar"))))
 
 
 def session() -> Any:
@@ -42,6 +55,14 @@ def missing() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "Java is not installed: Spark needs version 17 or later"
     return ""
+
+
+def home() -> Path:
+    """Where Spark's own scripts and jars are."""
+    found = importlib.util.find_spec("pyspark")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent
 
 
 @functools.cache

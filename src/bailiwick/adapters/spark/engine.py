@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import PurePosixPath
 from typing import Any
 
+from bailiwick.adapters.spark.frames import read_frame
 from bailiwick.adapters.spark.session import open_session, told_of
-from bailiwick.data.engines.dialect import is_query
 from bailiwick.data.engines.engine import Row
 from bailiwick.data.engines.model import Column
 from bailiwick.data.engines.spark_dialect import SparkDialect, spark_column
-
-_FORMATS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".orc": "orc"}
-_NAMED = {"parquet", "csv", "json", "orc", "delta", "iceberg", "avro", "text"}
 
 
 class SparkEngine:
@@ -63,26 +59,3 @@ class SparkEngine:
         if self._owns_session:
             self._owns_session = False
             self._session.stop()
-
-
-def read_frame(session: Any, source: str) -> Any:
-    """The DataFrame of a SELECT, a path (its format by its ending, or before it as in `delta:/lake/trips`), or a table."""
-    with told_of(source):
-        if is_query(source):
-            return session.sql(source.rstrip().rstrip(";"))
-        form, _, rest = source.partition(":")
-        if form in _NAMED and rest and not rest.startswith("//"):
-            return _load(session, form, rest)
-        ending = _FORMATS.get(PurePosixPath(source.rstrip("/")).suffix.lower())
-        if ending or "/" in source:
-            return _load(session, ending or "parquet", source)
-        return session.table(SparkEngine.dialect.table(source))
-
-
-def _load(session: Any, form: str, path: str) -> Any:
-    reader = session.read.format(form)
-    if form == "csv":
-        reader = reader.option("header", "true").option("inferSchema", "true").option("enforceSchema", "false")
-        if path.lower().endswith(".tsv"):
-            reader = reader.option("sep", "\t")
-    return reader.load(path)

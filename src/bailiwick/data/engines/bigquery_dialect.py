@@ -21,7 +21,7 @@ _KINDS = {
     "RECORD": Kind.STRUCT,
     "STRUCT": Kind.STRUCT,
 }
-_ESCAPES = {"\\": "\\\\", "'": "\\'", "`": "\\`", "\n": "\\n", "\r": "\\r"}
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 
 
 class BigQueryDialect(Dialect):
@@ -31,10 +31,10 @@ class BigQueryDialect(Dialect):
     most_at_once = 16  # a statement may have a megabyte
 
     def quote(self, name: str) -> str:
-        return f"`{_escaped(name)}`"
+        return _quoted(name, "`")
 
     def literal(self, text: str) -> str:
-        return f"'{_escaped(text)}'"
+        return _quoted(text, "'")
 
     def number(self, value: float) -> str:
         return exact(value)
@@ -85,5 +85,7 @@ def bigquery_column(name: str, field_type: str, mode: str) -> Column:
     return Column(name, _KINDS.get(native, Kind.TEXT), 1 if mode.upper() == "REPEATED" else 0, native)
 
 
-def _escaped(text: str) -> str:
-    return "".join(_ESCAPES.get(character, character) for character in text)
+def _quoted(text: str, quote: str) -> str:
+    """Names have the escapes of texts, with their own quote."""
+    inside = "".join(_ESCAPES.get(character, character) for character in text)
+    return quote + inside.replace(quote, "\\" + quote) + quote
