@@ -83,7 +83,9 @@ _STATISTICS = """\
 | merging of partitions | `Part.merge` | yes: same bytes in any order and grouping, while all is exact |
 | files: binary, text, TFRecord | `read_statistics`, `write_statistics` | |
 | values that may stand for none: empty texts and lists, -1 | `add_empties` | yes |
-| fields of structs, images, vocabulary files | not computed; read and validated | |
+| custom statistics | `CustomStatistics` | aggregates in SQL, of all rows and of slices (TFDV: generators in Python) |
+| fields of structs | not computed; read and validated | TFDV has them for lists of structs (sequence examples), never for CSV, data frames and flat examples; a struct is told by its presence here |
+| images, vocabulary files | not computed; read and validated | |
 """
 
 

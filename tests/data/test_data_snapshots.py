@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import deltalake
@@ -211,13 +211,13 @@ def test_a_file_that_changes_while_it_is_kept_makes_no_snapshot(
 ) -> None:
     parquet.write_table(_rows(0, 10), tmp_path / "a.parquet")
     source = open_source("a.parquet", tmp_path)
-    before = source.marks()
+    read = source.coded
 
-    def marks_then_edit() -> object:
+    def edit_then_read() -> Iterator[pa.RecordBatch]:
         parquet.write_table(_rows(0, 11), tmp_path / "a.parquet")
-        return before
+        yield from read()
 
-    source.marks = marks_then_edit  # type: ignore[method-assign,assignment]
+    source.coded = edit_then_read  # type: ignore[method-assign]
     with pytest.raises(Conflict, match=r"a\.parquet changed while it was read"):
         data.ingest_source(admin, "d", source)
     assert (data.snapshots("default"), [path for path in (tmp_path / "tables").rglob("*") if path.is_file()]) == (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.statistics import compute_statistics
 from bailiwick.data.statistics import counts as counting
+from bailiwick.data.statistics.counts import Numbers
 from bailiwick.data.statistics.merging import Part, count_part
 from bailiwick.data.statistics.streaming import stream_statistics
 
@@ -120,3 +123,21 @@ def test_very_many_different_numbers_are_counted_to_a_millionth(monkeypatch: pyt
     assert (numbers.min, numbers.max, numbers.common_stats.num_non_missing) == (0, 7999, 8000)
     assert numbers.median == pytest.approx(3999.5, rel=0.01)
     assert numbers.mean == pytest.approx(3999.5, rel=0.01)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.none() | st.integers(-5, 5) | st.sampled_from([math.nan, math.inf, -math.inf, 0.5, -0.0]), max_size=40)
+)
+def test_how_many_numbers_are_different_is_told_on_request(values: list[float | None]) -> None:
+    part = count_part(pa.table({"n": pa.array(values, pa.float64())}))
+    (plain,), (asked,) = (part.finish(distinct=distinct).datasets[0].features for distinct in (False, True))
+    assert [stat.name for stat in plain.custom_stats] == []
+    told = {stat.name: stat.num for stat in asked.custom_stats}
+    assert told == {"distinct": len({value for value in values if value is not None and not math.isnan(value)})}
+
+
+def test_numbers_that_share_points_or_doubles_have_no_count_of_different_ones() -> None:
+    assert Numbers.of(np.array([2**53 + 1, 2**53])).different is None
+    assert Numbers.of(np.array([2**53 - 1, 1])).different == 2
+    assert Numbers.merge_all([Numbers.of(np.arange(100) / 7)], most=10).different is None

@@ -28,7 +28,7 @@ from obstore.store import from_url
 from bailiwick.core.errors import Conflict, InvalidInput, Unavailable
 from bailiwick.data.reading.delimited import DelimitedReader
 from bailiwick.data.reading.json_lines import JsonLinesReader
-from bailiwick.data.reading.model import SourceOptions
+from bailiwick.data.reading.model import Allowance, SourceOptions
 from bailiwick.data.reading.places import LocalFile
 from bailiwick.data.sources import frame_source, open_source, read_source
 from tests_support import postgres, s3
@@ -408,3 +408,31 @@ def test_a_file_larger_than_the_memory_that_is_allowed_is_read(tmp_path: Path) -
     assert path.stat().st_size > 340 << 20
     assert kilobytes < 256 << 10
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
+
+
+def test_csv_files_share_one_allowance_and_what_exceeds_it_is_read_again(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("n,t\n" + "".join(f"{i},x{i}\n" for i in range(1000)))
+    allowance = Allowance(25_000)
+    readers = [DelimitedReader(LocalFile(tmp_path / f"{n}.csv"), SourceOptions(), allowance=allowance) for n in "ab"]
+    schemas = [reader.schema() for reader in readers]
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("n,t\n7,y\n")
+    rows = [
+        sum(map(len, reader.batches(schema, schema.names))) for reader, schema in zip(readers, schemas, strict=True)
+    ]
+    assert rows == [1000, 1]
+
+
+def test_rows_that_were_kept_are_widened_as_their_text_would_be(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("n,e,t\n9007199254740993,,1\n1,,2\n0.5,x,007\n2,,y\n")
+    assert _csv_in_blocks(tmp_path / "a.csv", 20).to_pydict() == {
+        "n": [9007199254740992.0, 1.0, 0.5, 2.0],
+        "e": [None, None, "x", None],
+        "t": ["1", "2", "007", "y"],
+    }
+    (tmp_path / "b.csv").write_text("n,e\n9007199254740993,\n1,\n0.5,x\n")
+    assert _csv_in_blocks(tmp_path / "b.csv", 20).to_pydict() == {
+        "n": [9007199254740992.0, 1, 0.5],
+        "e": [None, None, "x"],
+    }

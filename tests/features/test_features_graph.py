@@ -100,6 +100,12 @@ def test_one_row_alone_gets_the_same_bits_as_among_many() -> None:
         assert GRAPH.run(TRAINING.slice(row, 1)).tobytes() == matrix[row].tobytes()
 
 
+def test_threads_that_share_a_large_table_make_the_same_bits() -> None:
+    table = pa.concat_tables([TRAINING] * (40_000 // TRAINING.num_rows + 1))
+    alone = GRAPH.run(table)
+    assert FeatureGraph(compile_features(FITTED), threads=3).run(table).tobytes() == alone.tobytes()
+
+
 def test_no_rows_give_an_empty_matrix_of_the_right_width() -> None:
     assert GRAPH.run(TRAINING.slice(0, 0)).shape == (0, len(FITTED.names))
 

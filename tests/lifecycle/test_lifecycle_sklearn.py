@@ -215,6 +215,22 @@ def test_a_pipeline_that_is_none_is_told(platform: Platform, admin: Actor, folde
     assert said in finished.message
 
 
+@pytest.mark.parametrize(("code", "said"), [(CONVERTED, ""), (OWN, 'pip install "bailiwick[sklearn]"')])
+def test_without_pandas_a_pipeline_that_converts_is_in_the_graph_and_another_names_the_extra(
+    platform: Platform, admin: Actor, folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+) -> None:
+    for module in ("bailiwick.training.pipelines", "bailiwick.lifecycle.training.pipelines"):
+        monkeypatch.setattr(f"{module}.has_pandas", lambda: False)
+    _write(folder, code)
+    finished = run(platform, admin, folder)
+    if said:
+        assert finished.status == "FAILED"
+        assert "has to stay Python (skl2onnx cannot convert it" in finished.message
+        assert said in finished.message
+    else:
+        assert platform.registry.version("default", "fraud", 1).parity["pipelines"]["made"]["passed"] is True
+
+
 def test_edited_pipelines_are_fitted_again_and_others_are_not(platform: Platform, admin: Actor, folder: Path) -> None:
     _write(folder, CONVERTED)
     first = run(platform, admin, folder)

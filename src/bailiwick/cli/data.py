@@ -16,9 +16,8 @@ from bailiwick.cli.output import JsonOption, busy, print_json, print_table, say
 from bailiwick.cli.sources import OneSource, SourceArgument
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from bailiwick.data.sources import Source
+    from bailiwick.data.statistics.describing import Asked
 
 app = typer.Typer(help="Data: statistics, schema, checks, snapshots.", no_args_is_help=True)
 app.add_typer(data_schema.app, name="schema")
@@ -39,6 +38,10 @@ def stats(
             "--meanings", help="Guess which columns are times or texts, and count values that stand for none."
         ),
     ] = False,
+    custom: Annotated[
+        list[str] | None, typer.Option("--stat", help="NAME=SQL: an aggregate of your own; repeat for more.")
+    ] = None,
+    project: Annotated[Path | None, typer.Option(help="Project file whose data.statistics to take too.")] = None,
     engine: EngineOption = "",
     columns: ColumnsOption = None,
     search: SearchOption = "",
@@ -49,30 +52,21 @@ def stats(
     from bailiwick.data.distributions.columns import columns_of
     from bailiwick.data.distributions.listing import Choice
     from bailiwick.data.schema import read_schema
-    from bailiwick.data.statistics.describing import describe
-    from bailiwick.data.statistics.slicing import slices_by
+    from bailiwick.data.statistics.custom import parse_statistics
+    from bailiwick.data.statistics.describing import Asked
 
     choice = Choice(search, tuple(columns or ()), sort)
-    types: dict[str, str] = {}
-    only_here(engine, weight=weight, label=label, correlations=correlations, schema=schema, meanings=meanings)
-    with busy(f"Reading {source}"):
-        if engine:
-            found = statistics_on(engine, source, by=by)
-        elif by or weight or label or correlations or meanings or schema:
-            rows_read = _read(source)
-            types = types_of(rows_read.schema)
-            found = describe(
-                rows_read,
-                source,
-                slices=slices_by(rows_read, by) if by else None,
-                weight=weight,
-                label=label,
-                correlations=correlations,
-                meanings=meanings,
-                schema=read_schema(schema) if schema else None,
-            )
-        else:
-            found = statistics_of(source, types=types)
+    own = {**_declared_statistics(project), **parse_statistics(custom or [])}
+    only_here(engine, weight=weight, label=label, correlations=correlations, schema=schema, meanings=meanings, stat=own)
+    asked = Asked(
+        weight=weight,
+        label=label,
+        correlations=correlations,
+        meanings=meanings,
+        schema=read_schema(schema) if schema else None,
+        custom=own,
+    )
+    found, types = _described(source, engine, by, asked)
     if output is not None:
         from bailiwick.data.statistics.files import write_statistics
 
@@ -85,6 +79,39 @@ def stats(
     everything = columns_of(found.datasets[0], types=types)
     title = f"{source}: {found.datasets[0].num_examples:,} rows, {len(everything):,} columns"
     print_statistics(choice.of(everything), title=title, in_all=len(everything))
+    if own:
+        _print_own(found, own)
+
+
+def _described(source: str, engine: str, by: str, asked: Asked) -> tuple[Any, dict[str, str]]:
+    """Statistics, and the Arrow type of each column that was read here."""
+    from bailiwick.data.statistics.describing import Asked, describe_rows
+
+    types: dict[str, str] = {}
+    with busy(f"Reading {source}"):
+        if engine:
+            return statistics_on(engine, source, by=by), types
+        if not by and asked == Asked():
+            return statistics_of(source, types=types, distinct=True), types
+        opened = _open(source)
+        return describe_rows(opened, source, by=by, asked=asked, distinct=True), types_of(opened.schema)
+
+
+def _declared_statistics(project: Path | None) -> dict[str, str]:
+    from bailiwick.pipelines.project import load_project
+
+    return dict(load_project(project).data.statistics) if project is not None else {}
+
+
+def _print_own(found: Any, own: dict[str, str]) -> None:
+    told = [
+        (stat.name, dataset.name, stat.str or f"{stat.num:.10g}", own[stat.name])
+        for dataset in found.datasets
+        for feature in dataset.features
+        for stat in feature.custom_stats
+        if stat.name in own
+    ]
+    print_table("Statistics of your own", ["name", "of", "is", "sql"], told, empty="None has a value.", below="sql")
 
 
 @app.command(cls=OneSource)
@@ -220,9 +247,3 @@ def _open(source: str) -> Source:
     from bailiwick.data.sources import open_source
 
     return open_source(source, Path.cwd())
-
-
-def _read(source: str) -> pa.Table:
-    from bailiwick.data.sources import read_source
-
-    return read_source(source, Path.cwd())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,8 +40,8 @@ def report(
     from bailiwick.server.ui.data_report import Looked, data_report
 
     judgement = Judgement(read_schema(schema) if schema else None, environment, alpha, margin)
-    with busy(f"Reading {source}"):
-        current, baseline = _dataset(source), _dataset(against) if against else None
+    with busy(f"Reading {source}"), ExitStack() as stack:
+        current, baseline = _dataset(source, stack), _dataset(against, stack) if against else None
         slices = slices_of(current, baseline, by=by, judgement=judgement)
         sources = (baseline.name, current.name) if baseline else (current.name,)
         judged = _judged(current, baseline, alpha, margin) if baseline else ""
@@ -58,20 +59,19 @@ def report(
     answer(f"Wrote {out}: {len(whole.columns):,} columns{moved}.", told, as_json=json)
 
 
-def _dataset(source: str) -> Dataset:
+def _dataset(source: str, stack: ExitStack) -> Dataset:
     """The rows of a source or a snapshot; or statistics alone, where those are what the file holds."""
     from bailiwick.data.distributions.slices import Dataset
-    from bailiwick.data.sources import read_source, without_password
+    from bailiwick.data.sources import open_source, without_password
     from bailiwick.data.statistics.files import is_statistics, read_statistics
 
     if is_statistics(Path(source)):
         return Dataset(source, statistics=read_statistics(Path(source)))
     if _SNAPSHOT.fullmatch(source) and not Path(source).exists():
-        with open_session() as (platform, actor):
-            found = platform.data.find(actor.workspace, source)
-            rows = platform.data.read(actor.workspace, found.id)
-        return Dataset(f"{found.dataset} {short(found.id)}", rows=rows)
-    return Dataset(without_password(source), rows=read_source(source, Path.cwd()))
+        platform, actor = stack.enter_context(open_session())
+        found = platform.data.find(actor.workspace, source)
+        return Dataset(f"{found.dataset} {short(found.id)}", rows=platform.data.rows(actor.workspace, found.id))
+    return Dataset(without_password(source), rows=open_source(source, Path.cwd()))
 
 
 def _names(sources: tuple[str, ...]) -> tuple[str, ...]:

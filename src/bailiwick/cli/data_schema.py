@@ -111,11 +111,14 @@ def _show(changes: list[Any], title: str, empty: str, *, as_json: bool) -> None:
     print_table(title, ["where", "field", "before", "after"], rows, empty=empty)
 
 
-def statistics_of(source: str, engine: str = "", *, schema: Any = None, types: dict[str, str] | None = None) -> Any:
+def statistics_of(
+    source: str, engine: str = "", *, schema: Any = None, types: dict[str, str] | None = None, distinct: bool = False
+) -> Any:
     """Statistics of a source, or those in the file where it is one of statistics (`.pb`, `.pbtxt`, `.tfrecord`).
 
     `engine`: the URL of one that computes them where the source is. With those of the sparse and weighted features of
-    `schema`, for which all rows are read into memory. `types` is given the Arrow type of each column that was read here.
+    `schema`, for which the rows are read once more. `types` is given the Arrow type of each column that was read here.
+    `distinct`: with how many numbers are different.
     """
     from bailiwick.data.sources import open_source
     from bailiwick.data.statistics.files import is_statistics, read_statistics
@@ -128,11 +131,16 @@ def statistics_of(source: str, engine: str = "", *, schema: Any = None, types: d
     opened = open_source(source, Path.cwd())
     if types is not None:
         types |= types_of(opened.schema)
-    found = source_statistics(opened, source)
+    found = source_statistics(opened, source, distinct=distinct)
     if schema is not None and (schema.sparse_feature or schema.weighted_feature):
-        from bailiwick.data.statistics.composites import add_composites
+        from bailiwick.data.arrow_types import storable
+        from bailiwick.data.statistics.composites import Composites
+        from bailiwick.data.statistics.streaming import grouped
 
-        add_composites(found.datasets[0], opened.table(), schema)
+        composites = Composites(schema)
+        for rows in grouped(opened):
+            composites.add(storable(rows))
+        composites.tell(found.datasets[0])
     return found
 
 

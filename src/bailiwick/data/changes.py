@@ -2,10 +2,13 @@
 
 Schema: a column that is gone, new or of another type is a change, without any error.
 
-Volume: rows (per asked length of time, where one was asked) on a log scale against the `history` before. Where the
-volumes are independent draws of one log-normal distribution, the Student prediction interval with k-1 degrees of freedom
-holds the next one with exactly the stated probability, however small k is; sampling noise of a count (Poisson) is added as
-the least deviation, and a change smaller than `volume_margin` is none. Both only make alarms rarer.
+Volume: rows (per asked length of time, where one was asked) against the `history` before, on three scales: as logarithms, as
+square roots and as they are. Where the volumes are independent draws of one distribution that is normal on a scale, the Student
+prediction interval with k-1 degrees of freedom holds the next one with exactly the stated probability there, however small k
+is; what is a change has to be outside on all three, so the promise holds for log-normal volumes, for normal ones, and for
+counts, which lie in between however much more they vary than Poisson's (a ladder of powers: Tukey 1957, Box and Cox 1964).
+Sampling noise of a count (Poisson) is added as the least deviation, and a change smaller than `volume_margin` is none. Both
+only make alarms rarer.
 
 Freshness: how long before the data was taken its newest time lies, likewise, but only growing is a change, and only to
 more than twice what could be expected.
@@ -40,6 +43,7 @@ KINDS: tuple[Kind, ...] = ("schema", "volume", "freshness", "distribution")
 LEAST_HISTORY = 7
 """So that a source with a week's rhythm that arrives daily shows all of it before it is judged."""
 _LATER = math.log(2.0)
+_SCALES = (0.0, 0.5, 1.0)
 _NAMED = 5
 
 
@@ -114,11 +118,11 @@ def volume_change(now: Arrival, past: Sequence[Arrival], rule: ChangeRule) -> So
     if len(known) < LEAST_HISTORY:
         return _too_few("volume", len(known))
     days = [each.span_ms / 86_400_000 if each.span_ms else 1.0 for each in (now, *known)]
-    rates = [math.log(max(each.rows, 0.5) / length) for each, length in zip((now, *known), days, strict=True)]
-    usual = float(np.mean(rates[1:]))
-    noise = 1 / max(math.exp(usual) * days[0], 1.0)
-    p_value = _outside(rates[0], rates[1:], ease=math.log1p(rule.volume_margin), noise=noise, both=True)
-    expected = math.exp(usual) * days[0]
+    rates = [max(each.rows, 0.5) / length for each, length in zip((now, *known), days, strict=True)]
+    usual = math.exp(float(np.mean(np.log(rates[1:]))))
+    expected = usual * days[0]
+    noise = 1 / max(expected, 1.0)
+    p_value = max(_outside_on(scale, rates, usual, noise=noise, margin=rule.volume_margin) for scale in _SCALES)
     evidence = {"rows": now.rows, "expected": expected, "p_value": p_value, "history": len(known)}
     about = f"{now.rows:,} rows arrived; about {expected:,.0f} were to be expected of the {len(known)} snapshots before"
     if p_value > rule.each:
@@ -172,6 +176,24 @@ def distribution_change(before: Profile, now: Profile, rule: ChangeRule, *, agai
     )
     fix = "Find out what changed at the source; if it is to stay, accept the snapshot and let the model learn it."
     return SourceChange("distribution", changed=True, message=message, fix=fix, evidence=evidence)
+
+
+def _outside_on(power: float, rates: Sequence[float], usual: float, *, noise: float, margin: float) -> float:
+    """The same for the first of the rates on a scale of powers (0: of logarithms), `margin` of it taken off the change first.
+
+    `noise` is the square of the rate's least deviation as a share of it.
+    """
+    sample = [_on(power, rate) for rate in rates[1:]]
+    middle, value = float(np.mean(sample)), _on(power, rates[0])
+    eased = _on(power, rates[0] / (1 + margin) if value > middle else rates[0] * (1 + margin))
+    if (value > middle) != (eased > middle):
+        return 1.0
+    least = noise * (power * usual**power if power else 1.0) ** 2
+    return _outside(eased, sample, ease=0.0, noise=least, both=True)
+
+
+def _on(power: float, rate: float) -> float:
+    return float(rate**power) if power else math.log(rate)
 
 
 def _outside(value: float, sample: Sequence[float], *, ease: float, noise: float, both: bool) -> float:

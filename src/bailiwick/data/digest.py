@@ -7,9 +7,10 @@ strings, and the values end to end with nulls as zeros. The table's digest is th
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
 
 from bailiwick.core.canonical import digest_of
 from bailiwick.core.deferred import deferred
@@ -33,43 +34,66 @@ def table_digest(table: pa.Table) -> str:
     Chunking, row groups, dictionary encoding and offsets do not change it; any edit of a value, name, type or order does.
     """
     settled = storable(table)
-    running = RunningDigest(settled.schema)
-    running.update(settled)
-    return running.hexdigest()
+    with RunningDigest(settled.schema) as running:
+        running.update(settled)
+        return running.hexdigest()
 
 
 class RunningDigest:
-    """The same digest, of rows that come in pieces of one storable schema; its size does not grow with them."""
+    """The same digest, of rows that come in pieces of one storable schema; its size does not grow with them.
+
+    Large pieces are fed by threads while the caller goes on; `close`, or the end of a `with` block, ends these.
+    """
 
     def __init__(self, schema: pa.Schema) -> None:
         self.rows = 0
         self._schema = schema
         self._streams = [_Stream(field.type) for field in schema]
+        self._pool: ThreadPoolExecutor | None = None
+        self._running: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
     def update(self, rows: pa.Table) -> None:
-        """Feed the next rows, which `storable` has settled."""
-        pairs = list(zip(self._streams, rows.columns, strict=True))
-        if rows.nbytes < _WORTH_THREADS:
-            for pair in pairs:
-                _feed(pair)
-        else:
-            with ThreadPoolExecutor(max_workers=4) as pool:  # hashing releases the interpreter lock
-                list(pool.map(_feed, pairs))
+        """Feed the next rows, which `storable` has settled but for text that may be dictionary-coded."""
+        self._wait()
         self.rows += rows.num_rows
+        if rows.nbytes < _WORTH_THREADS:
+            for stream, column in zip(self._streams, rows.columns, strict=True):
+                _feed(stream, column)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)  # hashing releases the interpreter lock
+        pairs = zip(self._streams, rows.columns, strict=True)
+        self._running = [self._pool.submit(_feed, stream, column) for stream, column in pairs]
 
     def hexdigest(self) -> str:
         """The digest of all rows so far."""
+        self._wait()
         columns = [
             [field.name, type_name(field.type), digest_of(list(stream.digests()))]
             for field, stream in zip(self._schema, self._streams, strict=True)
         ]
         return digest_of({"format": FORMAT, "rows": self.rows, "columns": columns})
 
+    def _wait(self) -> None:
+        running, self._running = self._running, []
+        for each in running:
+            each.result()
 
-def _feed(pair: tuple[_Stream, pa.ChunkedArray]) -> None:
-    stream, column = pair
+
+def _feed(stream: _Stream, column: pa.ChunkedArray) -> None:
     for chunk in column.chunks:
-        stream.feed(chunk)
+        stream.feed(chunk.cast(pa.string()) if pa.types.is_dictionary(chunk.type) else chunk)
 
 
 class _Stream:
@@ -85,10 +109,10 @@ class _Stream:
     def feed(self, chunk: pa.Array) -> None:
         if chunk.null_count:
             positions = np.flatnonzero(chunk.is_null().to_numpy(zero_copy_only=False)) + self.rows
-            self.nulls.update(positions.astype("<i8").tobytes())
+            self.nulls.update(_int64(positions))
         self.rows += len(chunk)
         if is_list(chunk.type):
-            self.lengths.update(_int64(pc.fill_null(pc.list_value_length(chunk), 0)))
+            self.lengths.update(_int64(pc.fill_null(pc.list_value_length(chunk), 0).to_numpy(zero_copy_only=False)))
             self.children[0].feed(chunk.flatten())
         elif pa.types.is_struct(chunk.type):
             for child, values in zip(self.children, chunk.flatten(), strict=True):
@@ -103,7 +127,7 @@ class _Stream:
         if len(chunk) == 0:
             return
         offsets = np.frombuffer(offsets_buffer, dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-        self.lengths.update(np.diff(offsets).astype("<i8").tobytes())
+        self.lengths.update(_int64(offsets[1:] - offsets[:-1]))
         if data is not None:
             self.values.update(memoryview(data)[offsets[0] : offsets[-1]])
 
@@ -119,18 +143,21 @@ def _child_types(arrow_type: pa.DataType) -> list[pa.DataType]:
     return [field.type for field in arrow_type] if pa.types.is_struct(arrow_type) else []
 
 
-def _fixed_width(chunk: pa.Array) -> bytes:
+def _fixed_width(chunk: pa.Array) -> memoryview | bytes:
     """Little-endian bytes of numbers, booleans (a byte each), dates, instants and decimals; nulls are zeros."""
+    if not len(chunk):
+        return b""
     if pa.types.is_boolean(chunk.type):
         chunk = chunk.cast(pa.uint8())
     width = chunk.type.bit_width // 8
     integers = {1: pa.int8, 2: pa.int16, 4: pa.int32, 8: pa.int64}
     plain = chunk.view(pa.binary(16) if width == 16 else integers[width]())
-    plain = plain.fill_null(bytes(16) if width == 16 else 0)
-    data = plain.buffers()[1]
+    if plain.null_count:
+        plain = plain.fill_null(bytes(16) if width == 16 else 0)
     start = plain.offset * width
-    return bytes(memoryview(data)[start : start + len(plain) * width]) if len(plain) else b""
+    return memoryview(plain.buffers()[1])[start : start + len(plain) * width]
 
 
-def _int64(lengths: pa.Array) -> bytes:
-    return bytes(lengths.cast(pa.int64()).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+def _int64(numbers: np.ndarray[Any, Any]) -> memoryview:
+    """Eight bytes each, little-endian."""
+    return np.ascontiguousarray(numbers, dtype="<i8").data

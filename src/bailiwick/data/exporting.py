@@ -28,14 +28,13 @@ def write_file(path: Path, kind: str, empty: pa.Table, batches: Iterator[pa.Reco
     if path.exists():
         raise AlreadyExists(f"File {path} exists.", hint="Name another, or remove it.")
     aside = path.with_name(f".{path.name}.{new_id()}")
-    running = RunningDigest(empty.schema)
     try:
-        with _writer(aside, kind, empty.schema) as writer:
+        with RunningDigest(empty.schema) as running, _writer(aside, kind, empty.schema) as writer:
             for batch in batches:
                 rows = storable(pa.Table.from_batches([batch]))
                 running.update(rows)
                 writer.write_table(rows)
-        found = running.hexdigest()
+            found = running.hexdigest()
         if found != digest:
             raise Corrupted(f"The rows have the digest {found}; the snapshot was kept with {digest}.")
         os.link(aside, path)

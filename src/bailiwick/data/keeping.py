@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import pyarrow as pa
+from msgspec.structs import replace
 
 from bailiwick.core.actor import Actor
 from bailiwick.core.clock import MILLISECONDS_PER_DAY
@@ -18,7 +20,8 @@ from bailiwick.data.model import Part, Snapshot
 from bailiwick.data.origin import Origin
 from bailiwick.data.passing import Pass, newer
 from bailiwick.data.reading.places import Place
-from bailiwick.data.sources import Source, SourceOptions, open_source
+from bailiwick.data.sources import FileMark, Source, SourceOptions, open_source
+from bailiwick.data.statistics.packing import pack, unpack
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.delta import DeltaTables
 
@@ -72,9 +75,8 @@ class Keeping:
 
     def copied(self, source: Source) -> Snapshot:
         """All rows into a table of their own."""
-        origin = Origin(source.name, tuple(source.marks()))
-        with self._pass(source) as seen:
-            return self._written(seen, _tables(source), origin, before=None)
+        with _Marks(source) as marks, self._pass(source) as seen:
+            return self._written(seen, _tables(source), lambda: Origin(source.name, marks.all()), before=None)
 
     def in_place(self, source: Source) -> Snapshot:
         """No rows anywhere but where they are."""
@@ -82,10 +84,10 @@ class Keeping:
             raise InvalidInput(
                 f"{source.name} is not made of files, so its rows cannot stay where they are.", hint="Copy them."
             )
-        origin = Origin(source.name, tuple(source.marks()), source.options, tuple(source.schema.names))
-        with self._pass(source) as seen:
+        with _Marks(source) as marks, self._pass(source) as seen:
             for rows in _tables(source):
                 seen.take(rows)
+            origin = Origin(source.name, marks.all(), source.options, tuple(source.schema.names))
             kept = self._blobs.put(origin.to_json())
             return self._recorded(seen, origin, (Part(seen.rows, origin=kept),), new_id())
 
@@ -121,7 +123,7 @@ class Keeping:
         files = (*(known.files if known else ()), *marks)
         origin = Origin(opened.name, files, after=before.id if before else "", watermark_column=watermark)
         with self._pass(opened, watermark) as seen:
-            return self._written(seen, rows, origin, before=before)
+            return self._written(seen, rows, lambda: origin, before=before, goes_on=True)
 
     def _pass(self, source: Source, watermark: str = "") -> Pass:
         try:
@@ -138,15 +140,25 @@ class Keeping:
                     return newest, origin
         return None, None
 
-    def _written(self, seen: Pass, rows: Iterable[pa.Table], origin: Origin, *, before: Snapshot | None) -> Snapshot:
+    def _written(
+        self,
+        seen: Pass,
+        rows: Iterable[pa.Table],
+        read: Callable[[], Origin],
+        *,
+        before: Snapshot | None,
+        goes_on: bool = False,
+    ) -> Snapshot:
+        """`read` tells what was read, once it has been; `goes_on`: later rows may be added to these."""
         self._sweep()
         identity = new_id()
         table = f"{self._folder}/{_STREAMED}{identity}"
         own = 0
         if before is not None:
             self._same_columns(seen, before)
+            counted = self._counted(seen, before)
             for batch in self._recorder.batches(self._actor.workspace, before.id):
-                seen.take(pa.Table.from_batches([batch]))
+                seen.take(pa.Table.from_batches([batch]), counted=counted)
         with self._tables.writer(table, seen.schema) as writer:
             for found in rows:
                 settled = seen.take(found)
@@ -154,16 +166,27 @@ class Keeping:
                 writer.write(settled)
             if before is not None and not own:
                 return before
+            origin = read()
             writer.commit(application=f"bailiwick.snapshot.{identity}")
-        mark = seen.watermark
-        origin = Origin(
-            origin.source, origin.files, after=origin.after, watermark_column=origin.watermark_column, watermark=mark
-        )
+        origin = replace(origin, watermark=seen.watermark, counted=self._packed(seen) if goes_on else "")
         parts = (*(before.parts if before else ()), Part(own, table, 0))
         made = self._recorded(seen, origin, parts, identity)
         if made.id != identity:  # the same rows were there already
             self._tables.drop(table)
         return made
+
+    def _counted(self, seen: Pass, before: Snapshot) -> bool:
+        """Whether what was counted of the rows before was kept, and is gone on from; they are counted again where it was not."""
+        kept = Origin.from_json(self._blobs.get(before.origin)).counted
+        counted = unpack(self._blobs.get(kept)) if kept else None
+        if counted is None or counted.rows != before.rows:
+            return False
+        seen.go_on(counted)
+        return True
+
+    def _packed(self, seen: Pass) -> str:
+        packed = pack(seen.part())
+        return self._blobs.put(packed) if packed is not None else ""
 
     def _same_columns(self, seen: Pass, before: Snapshot) -> None:
         columns = _columns(seen)
@@ -205,6 +228,27 @@ class Keeping:
             for name in old:
                 if f"{self._folder}/{name}" not in kept:
                     self._tables.drop(f"{self._folder}/{name}")
+
+
+class _Marks:
+    """The digests of a source's files, made while its rows are read. Use it in a `with` block, which ends its thread."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._running = [self._pool.submit(place.mark) for place in source.files]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def all(self) -> tuple[FileMark, ...]:
+        """Raises Conflict for a file that changed."""
+        found = tuple(each.result() for each in self._running)
+        self._source.verify_unchanged()
+        return found
 
 
 def _made(name: str) -> int:

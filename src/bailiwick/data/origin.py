@@ -11,7 +11,11 @@ from bailiwick.data.sources import FileMark, SourceOptions
 
 
 class Origin(Struct, frozen=True, omit_defaults=True):
-    """`files` are those that were read, of all snapshots that this one goes on from; `columns` those that were chosen."""
+    """`files` are those that were read, of all snapshots that this one goes on from; `columns` those that were chosen.
+
+    `counted` is the blob of what was counted of all rows, which later ones are added to (see `statistics.packing`); "" where
+    it was not kept.
+    """
 
     source: str
     files: tuple[FileMark, ...] = ()
@@ -20,6 +24,7 @@ class Origin(Struct, frozen=True, omit_defaults=True):
     after: str = ""
     watermark_column: str = ""
     watermark: Any = None
+    counted: str = ""
 
     def to_json(self) -> bytes:
         """The blob's bytes."""

@@ -8,6 +8,9 @@ from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import instant, is_time, storable, type_name
 from bailiwick.data.digest import RunningDigest
+from bailiwick.data.statistics.columns import is_coded
+from bailiwick.data.statistics.merging import Part
+from bailiwick.data.statistics.merging import settled as left_coded
 from bailiwick.data.statistics.streaming import Counting
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ class Pass:
         self.watermark: Any = None
         self._time_column = time_column
         self._watermark = watermark
+        self._before: Part | None = None
         for what, name in (("Time column", time_column), ("Watermark column", watermark)):
             if name and name not in schema.names:
                 raise InvalidInput.choice(what, name, schema.names)
@@ -39,16 +43,26 @@ class Pass:
 
     def __exit__(self, *_: object) -> None:
         self._counting.close()
+        self.digest.close()
 
     @property
     def rows(self) -> int:
         """Rows that went by."""
         return self.digest.rows
 
-    def take(self, rows: pa.Table) -> pa.Table:
-        """The same rows in storable types; text may come dictionary-coded. Raises InvalidInput naming the column."""
-        settled = storable(rows)
-        self._counting.add(rows)
+    def go_on(self, counted: Part) -> None:
+        """Statistics are to be of those rows too, which are not counted again."""
+        self._before = counted
+
+    def take(self, rows: pa.Table, *, counted: bool = False) -> pa.Table:
+        """The same rows in storable types, but for text that comes dictionary-coded. Raises InvalidInput naming the column.
+
+        Statistics and digest are still being made of them by threads when this returns. Those that were `counted` already
+        are in what `go_on` was given.
+        """
+        settled = left_coded(rows)
+        if not counted:
+            self._counting.add(settled)
         self.digest.update(settled)
         start, end = time_range(settled, self._time_column)
         self.time_from = _least(self.time_from, start)
@@ -59,8 +73,13 @@ class Pass:
 
     def statistics(self, name: str) -> bytes:
         """Of all rows, serialised, under the name of the dataset."""
-        found = self._counting.part().finish(name, order=self.schema.names)
+        found = self.part().finish(name, order=self.schema.names)
         return bytes(found.SerializeToString(deterministic=True))
+
+    def part(self) -> Part:
+        """What was counted of all rows."""
+        found = self._counting.part()
+        return found if self._before is None else self._before.merge(found)
 
 
 def time_range(rows: pa.Table, column: str) -> tuple[int | None, int | None]:
@@ -98,6 +117,8 @@ def _comparable(rows: pa.Table, column: str) -> pa.ChunkedArray:
         )
     if is_time(values.type):
         return values.cast(instant()).cast(pa.int64())
+    if is_coded(values.type):
+        return values.cast(pa.string())
     if pa.types.is_integer(values.type) or pa.types.is_string(values.type):
         return values
     raise InvalidInput(

@@ -163,6 +163,11 @@ class DataService(SnapshotCatalogue):
         )
         return pa.RecordBatchReader.from_batches(schema, stored)
 
+    def rows(self, workspace: str, snapshot_id: str) -> SnapshotRows:
+        """The same rows to be read again and again, with their schema. Raises NotFound, Conflict."""
+        snapshot = self.snapshot(workspace, snapshot_id)
+        return SnapshotRows(self, snapshot, self._empty(snapshot, self._chosen(snapshot, None)).schema)
+
     def statistics(self, workspace: str, snapshot_id: str) -> bytes:
         """The serialised `DatasetFeatureStatisticsList` of the snapshot (TFDV's format)."""
         return self._blobs.get(self.snapshot(workspace, snapshot_id).statistics)
@@ -335,6 +340,19 @@ class DataService(SnapshotCatalogue):
 
     def _find(self, workspace: str, dataset: str, digest: str) -> Snapshot | None:
         return self._by_digest(workspace, dataset, digest)
+
+
+class SnapshotRows:
+    """A snapshot as rows for whatever counts a source's."""
+
+    def __init__(self, data: DataService, snapshot: Snapshot, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._data = data
+        self._snapshot = snapshot
+
+    def coded(self) -> Iterator[pa.RecordBatch]:
+        """All rows, in order."""
+        return self._data.batches(self._snapshot.workspace, self._snapshot.id)
 
 
 def check_dataset(actor: Actor, dataset: str) -> None:

@@ -21,7 +21,7 @@ from bailiwick.data.reading.columnar import ArrowReader, DeltaReader, ParquetRea
 from bailiwick.data.reading.databases import database_reader, is_database, without_password
 from bailiwick.data.reading.delimited import DelimitedReader
 from bailiwick.data.reading.json_lines import JsonLinesReader
-from bailiwick.data.reading.model import NULLS, FileMark, Reader, SourceOptions, one_of_each
+from bailiwick.data.reading.model import NULLS, Allowance, FileMark, Reader, SourceOptions, one_of_each
 from bailiwick.data.reading.places import Place, is_remote, places
 
 __all__ = [
@@ -170,7 +170,8 @@ def open_source(
         found = places(source, base)
         fresh = [place for place in found if known is None or not known(place)]
         watched = [(place, _state(place)) for place in (fresh or found)]
-        readers = [_reader(place, options) for place, _ in watched]
+        allowance = Allowance()
+        readers = [_reader(place, options, allowance) for place, _ in watched]
     schemas = [_checked(reader) for reader in readers]
     unified = _unified(readers, schemas)
     wanted = [*needed, *(columns or ()), *options.types]
@@ -191,7 +192,8 @@ def open_files(names: Sequence[str], *, columns: Sequence[str], options: SourceO
     """Exactly these files, each by its whole name, as `Source.files` gives them. Raises as `open_source` does."""
     options = options or SourceOptions()
     watched = [(place, _state(place)) for name in names for place in places(glob.escape(name), Path("/"))]
-    readers = [_reader(place, options) for place, _ in watched]
+    allowance = Allowance()
+    readers = [_reader(place, options, allowance) for place, _ in watched]
     unified = _unified(readers, [_checked(reader) for reader in readers])
     _require(unified, columns, readers[0].name, "which is needed")
     return Source(", ".join(names), readers, pa.schema([unified.field(name) for name in columns]), watched, options)
@@ -250,10 +252,10 @@ def _format(name: str) -> str:
     return next((kind for ending, kind in _ENDINGS.items() if lower.endswith(ending)), "")
 
 
-def _reader(place: Place, options: SourceOptions) -> Reader:
+def _reader(place: Place, options: SourceOptions, allowance: Allowance) -> Reader:
     kind = options.format or _format(place.short)
     if kind == "csv":
-        return DelimitedReader(place, options)
+        return DelimitedReader(place, options, allowance=allowance)
     if kind == "jsonl":
         return JsonLinesReader(place, options)
     if kind == "parquet":

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,15 +27,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import exceptions, transaction
     from obstore import store as stores
-    from pyarrow import parquet
+    from pyarrow import compute, parquet
 else:
     deltalake, exceptions = deferred("deltalake"), deferred("deltalake.exceptions")
     transaction, stores, obstore = deferred("deltalake.transaction"), deferred("obstore.store"), deferred("obstore")
-    pa, parquet = deferred("pyarrow"), deferred("pyarrow.parquet")
+    pa, parquet, compute = deferred("pyarrow"), deferred("pyarrow.parquet"), deferred("pyarrow.compute")
 
 FILE_BYTES = 256 << 20
 _GROUP_ROWS = 262_144
 _GROUP_BYTES = 64 << 20
+_LOOKED_AT, _SHARE = 1 << 15, 3
+"""Values of a column are kept by number where fewer than one in `_SHARE` of its first ones are different."""
 
 
 class Folder:
@@ -111,8 +115,11 @@ class TableWriter:
         self._held_rows = self._held_bytes = self._file_rows = self._file_bytes = 0
         self._file: Any = None
         self._writer: parquet.ParquetWriter | None = None
+        self._written_as = schema
         self._path = ""
         self._done = False
+        self._to_disk = ThreadPoolExecutor(max_workers=1)
+        self._syncing: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +131,10 @@ class TableWriter:
             self.discard()
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows of the table's schema. Raises Unavailable when the disk is full."""
+        """Append rows of the table's schema, in which text may be dictionary-coded. Raises Unavailable when the disk is full."""
+        rows = _with_plain_codes(rows)
+        if self._held and rows.schema != self._held[0].schema:
+            self._flush()
         self._held.append(rows)
         self._held_rows += rows.num_rows
         self._held_bytes += rows.nbytes
@@ -151,9 +161,11 @@ class TableWriter:
                 raise AlreadyExists(f"Table {self._name} was written by another process meanwhile.") from error
             raise self._refused(error) from error
         self._done = True
+        self._to_disk.shutdown()
 
     def discard(self) -> None:
         """Remove the files that were written; those of other writers stay."""
+        self._to_disk.shutdown(cancel_futures=True)
         if self._writer is not None:
             with suppress(OSError, pa.ArrowException, ValueError):
                 self._writer.close()
@@ -166,33 +178,62 @@ class TableWriter:
         self._done = True
 
     def _flush(self) -> None:
-        rows = pa.concat_tables(self._held)
+        rows = pa.concat_tables(self._held).unify_dictionaries()
         self._held, self._held_rows, self._held_bytes = [], 0, 0
         try:
             if self._writer is None:
                 self._path = f"part-{len(self._files):05d}-{uuid4()}.parquet"
                 self._file = self._folder.open(self._path)
-                self._writer = parquet.ParquetWriter(self._file, self._schema, compression="snappy")
-            self._writer.write_table(rows, row_group_size=_GROUP_ROWS)
+                self._writer = self._made_for(rows)
+            self._writer.write_table(_as(rows, self._written_as), row_group_size=_GROUP_ROWS)
             self._file_rows += rows.num_rows
             self._file_bytes += rows.nbytes
+            self._sync()
         except (OSError, pa.ArrowException) as error:
             raise self._refused(error) from error
         if self._file_bytes >= FILE_BYTES:
             self._close_file()
+
+    def _made_for(self, rows: pa.Table) -> parquet.ParquetWriter:
+        """Text that comes by number is written so, whatever the table's schema says, which Parquet does not tell apart.
+
+        Least and most of texts are not kept: they may be of people, and nobody looks for rows by them.
+        """
+        self._written_as = rows.schema
+        leaves = list(_leaves_of(rows))
+        return parquet.ParquetWriter(
+            self._file,
+            rows.schema,
+            compression="snappy",
+            store_schema=False,
+            use_dictionary=[path for path, values in leaves if _repeats(values)],
+            write_statistics=[path for path, values in leaves if not _is_text(values.type)],
+        )
+
+    def _sync(self) -> None:
+        """Begin to bring what was written to the disk, so that there is little left to wait for at the end."""
+        if self._syncing is not None and not self._syncing.done():
+            return
+        if self._syncing is not None:
+            self._syncing.result()
+        if not isinstance(self._file, _Sink):
+            self._file.flush()
+            self._syncing = self._to_disk.submit(os.fdatasync, self._file.fileno())
 
     def _close_file(self) -> None:
         if self._writer is None:
             return
         try:
             self._writer.close()
+            if self._syncing is not None:
+                self._syncing.result()
             size = self._file.size if isinstance(self._file, _Sink) else _synced(self._file)
             self._file.close()
         except (OSError, pa.ArrowException) as error:
             raise self._refused(error) from error
         statistics = json.dumps({"numRecords": self._file_rows})
         self._files.append(transaction.AddAction(self._path, size, {}, system_clock(), True, statistics))
-        self._writer = self._file = None
+        self._writer = self._file = self._syncing = None
         self._file_rows = self._file_bytes = 0
 
     def _refused(self, error: Exception) -> Unavailable:
@@ -206,3 +247,53 @@ def _synced(file: Any) -> int:
     file.flush()
     os.fsync(file.fileno())
     return int(file.tell())
+
+
+def _with_plain_codes(rows: pa.Table) -> pa.Table:
+    """Coded text as Parquet takes it: 32-bit places in a dictionary of strings, none of them null."""
+    for place, column in enumerate(rows.columns):
+        if not pa.types.is_dictionary(column.type):
+            continue
+        kept = column.type.value_type
+        if any(chunk.dictionary.null_count for chunk in column.chunks):
+            rows = rows.set_column(place, rows.field(place).name, column.cast(kept).cast(pa.string()))
+        elif column.type != pa.dictionary(pa.int32(), pa.string()):
+            rows = rows.set_column(place, rows.field(place).name, column.cast(pa.dictionary(pa.int32(), pa.string())))
+    return rows
+
+
+def _as(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Later rows as the first were: coded or plain."""
+    for place, (column, field) in enumerate(zip(rows.columns, schema, strict=True)):
+        if column.type != field.type:
+            coded = pa.types.is_dictionary(field.type)
+            rows = rows.set_column(place, field, column.dictionary_encode() if coded else column.cast(field.type))
+    return rows
+
+
+def _leaves_of(rows: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Parquet's path of each column of plain values, and the first of these."""
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        yield from _leaves(name, column.slice(0, _LOOKED_AT))
+
+
+def _leaves(path: str, values: pa.ChunkedArray) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    kind = values.type
+    if pa.types.is_list(kind):
+        yield from _leaves(f"{path}.list.{kind.value_field.name}", compute.list_flatten(values))
+    elif pa.types.is_struct(kind):
+        for field, inner in zip(kind, values.flatten(), strict=True):
+            yield from _leaves(f"{path}.{field.name}", inner)
+    else:
+        yield path, values
+
+
+def _repeats(values: pa.ChunkedArray) -> bool:
+    if pa.types.is_dictionary(values.type):
+        return True
+    some = values.slice(0, _LOOKED_AT)
+    return bool(_SHARE * len(some.unique()) < len(some))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import pyarrow as pa
 import skl2onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 
-from bailiwick.core.errors import InvalidInput
+from bailiwick.core.errors import InvalidInput, MissingExtra
 from bailiwick.training.entrypoint import load_function
 
 _KINDS = {"FP32": FloatTensorType, "FP64": DoubleTensorType, "BYTES": StringTensorType}
@@ -29,8 +31,10 @@ Columns = Mapping[str, NDArray[Any]]
 
 
 def fit_pipeline(entrypoint: str, folder: Path, columns: Columns, labels: NDArray[np.int64]) -> Any:
-    """The transformer that the project's function makes, fitted to a data frame: float32 numbers, NaN where missing; texts,
-    empty where missing. Raises InvalidInput for what is none, and for one that cannot be fitted.
+    """The transformer that the project's function makes, fitted to columns by name: float32 numbers, NaN where missing; texts,
+    empty where missing. They are a pandas data frame where pandas is installed, and otherwise an Arrow table, which scikit-learn
+    takes too, but not all of its transformers do. Raises InvalidInput for what is none, and for one that cannot be fitted,
+    MissingExtra where that may be because it was given an Arrow table.
     """
     made = load_function(entrypoint, folder)()
     if not hasattr(made, "fit") or not hasattr(made, "transform"):
@@ -41,19 +45,33 @@ def fit_pipeline(entrypoint: str, folder: Path, columns: Columns, labels: NDArra
     try:
         return made.fit(_frame(columns), labels)
     except Exception as error:  # the project's own code may raise anything
+        if not has_pandas():
+            raise _without_pandas(f"The pipeline of {entrypoint} cannot be fitted to an Arrow table", error) from error
         raise InvalidInput(
             f"The pipeline of {entrypoint} cannot be fitted: {type(error).__name__}: {error}."
         ) from error
 
 
 def _frame(columns: Columns) -> Any:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise InvalidInput(
-            "scikit-learn pipelines are fitted to data frames, and pandas is not here.", hint="pip install pandas"
-        ) from error
-    return pd.DataFrame({name: _bounded(values) for name, values in columns.items()})
+    given = {name: _bounded(values) for name, values in columns.items()}
+    if not has_pandas():
+        return pa.table({name: pa.array(values) for name, values in given.items()})
+    import pandas as pd
+
+    return pd.DataFrame(given)
+
+
+def has_pandas() -> bool:
+    """Whether pipelines are given data frames of pandas."""
+    return find_spec("pandas") is not None
+
+
+def _without_pandas(what: str, error: Exception) -> MissingExtra:
+    missing = MissingExtra.of("sklearn", "pandas")
+    return MissingExtra(
+        f"{what}: {type(error).__name__}: {error}. {missing.message} With it pipelines are given data frames.",
+        hint=missing.hint,
+    )
 
 
 def _bounded(values: NDArray[Any]) -> NDArray[Any]:
@@ -64,7 +82,12 @@ def transform(pipeline: Any, columns: Columns) -> NDArray[np.float32]:
     """Its columns, [rows, width]. Raises InvalidInput for what are no numbers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of rows that are made up to be difficult
-        found = pipeline.transform(_frame(columns))
+        try:
+            found = pipeline.transform(_frame(columns))
+        except AttributeError as error:  # what Arrow's values lack
+            if has_pandas():
+                raise
+            raise _without_pandas("The pipeline cannot transform an Arrow table", error) from error
     found = found.toarray() if hasattr(found, "toarray") else found
     try:
         matrix = np.asarray(found, np.float32)

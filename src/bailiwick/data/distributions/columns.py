@@ -14,6 +14,7 @@ from bailiwick.data.distributions.cumulative import all_whole, of_profile, of_st
 from bailiwick.data.distributions.model import Column, NumberFacts, Side
 from bailiwick.data.distributions.shapes import bars_of
 from bailiwick.data.profile import CategoricalProfile, FeatureProfile, NumericProfile, Profile
+from bailiwick.data.statistics.telling import DISTINCT
 from bailiwick.data.statistics.view import DatasetView, FeatureView
 from bailiwick.data.validation.anomalies import Anomaly
 
@@ -178,7 +179,8 @@ def _values(view: FeatureView) -> tuple[tuple[tuple[str, float], ...], bool]:
 def _distinct(view: FeatureView) -> int | None:
     if view.stats.HasField("bytes_stats"):
         return int(view.stats.bytes_stats.unique)
-    return view.unique
+    told = view.custom(DISTINCT) if view.stats.HasField("num_stats") else None
+    return view.unique if told is None else int(told.num)
 
 
 def _lengths(view: FeatureView) -> float | None:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
-from bailiwick.data.arrow_types import type_name
+from bailiwick.data.arrow_types import storable, type_name
 from bailiwick.data.comparison import FeatureDrift, compare
 from bailiwick.data.distributions.columns import columns_of
 from bailiwick.data.distributions.kept import kept_drifts
 from bailiwick.data.distributions.model import Slice
-from bailiwick.data.profile import FeatureProfile, Profile, build_profile, count
-from bailiwick.data.statistics.compute import compute_statistics
-from bailiwick.data.statistics.slicing import slices_by
+from bailiwick.data.profile import Profile, count, kind_of
+from bailiwick.data.profiling import profile_of_part, tally_part
+from bailiwick.data.statistics.merging import Part
+from bailiwick.data.statistics.slicing import count_slices, split_rows
+from bailiwick.data.statistics.streaming import Rows, TableRows, grouped
 from bailiwick.data.statistics.view import ALL_EXAMPLES, dataset_of
 from bailiwick.data.validation.anomalies import Anomaly
 from bailiwick.data.validation.checking import check
@@ -32,10 +34,14 @@ MOST_SLICES = 24
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Data to be looked at: its rows, or only their statistics where `rows` is None. `statistics` is TFDV's list."""
+    """Data to be looked at: its rows, or only their statistics where `rows` is None. `statistics` is TFDV's list.
+
+    Rows that can be read again may be more than memory holds: they are read once, and once more where a column has so many
+    different values that not each was counted for itself.
+    """
 
     name: str
-    rows: pa.Table | None = None
+    rows: pa.Table | Rows | None = None
     statistics: Any = None
 
 
@@ -60,20 +66,31 @@ def slices_of(
     """
     judged = judgement or Judgement()
     now, then = _parts(current, by), _parts(baseline, by) if baseline is not None else None
-    inner = sorted((name for name in now if name), key=lambda name: (-now[name][0].num_examples, name))[:MOST_SLICES]
+    inner = sorted((name for name in now if name), key=lambda name: (-now[name].statistics.num_examples, name))
+    chosen = ["", *inner[:MOST_SLICES]]
+    pairs = {name: (then.get(name) if then is not None else None, now[name]) for name in chosen}
+    profiles = _profiles(baseline, current, by, pairs)
     found = []
-    for name in ["", *inner]:
-        before = then.get(name) if then is not None else None
-        share = judged.alpha / (len(inner) if name else 1)
-        found.append(_slice(name, now[name], before, judged, alpha=share))
+    for name in chosen:
+        share = judged.alpha / (len(chosen) - 1 if name else 1)
+        found.append(_slice(name, pairs[name], profiles.get(name), judged, alpha=share))
     return found
 
 
-_Part = tuple[Any, "pa.Table | None"]
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of all rows or of a slice: its statistics, and where there were rows what was counted and their types."""
+
+    statistics: Any
+    counted: Part | None = None
+    schema: pa.Schema | None = None
 
 
-def _parts(dataset: Dataset, by: str) -> dict[str, _Part]:
-    """Statistics and rows of all ("") and of each slice."""
+_Pairs = Mapping[str, tuple["_Known | None", _Known]]
+
+
+def _parts(dataset: Dataset, by: str) -> dict[str, _Known]:
+    """Statistics and counts of all ("") and of each slice."""
     if dataset.rows is None:
         if by:
             raise InvalidInput(
@@ -82,67 +99,94 @@ def _parts(dataset: Dataset, by: str) -> dict[str, _Part]:
             )
         whole = dataset_of(dataset.statistics, dataset.name)
         rest = [each for each in dataset.statistics.datasets if each is not whole and each.name != ALL_EXAMPLES]
-        return {"": (whole, None), **{each.name: (each, None) for each in rest}}
-    tables = {"": dataset.rows, **(slices_by(dataset.rows, by) if by else {})}
-    kept = sorted(tables, key=lambda name: (name != "", -tables[name].num_rows))[: MOST_SLICES * 4]
-    return {name: (compute_statistics(tables[name], name).datasets[0], tables[name]) for name in kept}
+        return {"": _Known(whole), **{each.name: _Known(each) for each in rest}}
+    rows = _rows(dataset.rows)
+    counted = count_slices(rows, by)
+    kept = sorted(counted, key=lambda name: (name != "", -counted[name].rows))[: MOST_SLICES * 4]
+    order = rows.schema.names
+    return {
+        name: _Known(counted[name].finish(name, order=order).datasets[0], counted[name], rows.schema) for name in kept
+    }
+
+
+def _rows(rows: pa.Table | Rows) -> Rows:
+    return TableRows(rows) if isinstance(rows, pa.Table) else rows
+
+
+def _profiles(baseline: Dataset | None, current: Dataset, by: str, pairs: _Pairs) -> dict[str, tuple[Profile, Profile]]:
+    """Both sides of each slice in the bins of its baseline, where there are rows on both sides."""
+    found: dict[str, tuple[Profile, Profile]] = {}
+    again: tuple[dict[str, Profile], dict[str, Profile]] = ({}, {})
+    for name, (before, now) in pairs.items():
+        if before is None or before.counted is None or now.counted is None:
+            continue
+        kinds = _shared(before.schema, now.schema)
+        reference = profile_of_part(before.counted, {column: kind for column, (kind, _) in kinds.items()})
+        counted = tally_part(reference, now.counted, {column: kind for column, (_, kind) in kinds.items()})
+        for place, part in enumerate((before.counted, now.counted)):
+            if not all(part.columns[column].exact for column in kinds):
+                again[place][name] = reference
+        found[name] = (reference, counted)
+    for place, dataset in enumerate((baseline, current)):
+        if again[place] and dataset is not None and dataset.rows is not None:
+            for name, profile in _recounted(_rows(dataset.rows), by, again[place]).items():
+                found[name] = (profile, found[name][1]) if place == 0 else (found[name][0], profile)
+    return {name: both for name, both in found.items() if both[0].features}
+
+
+def _shared(before: pa.Schema, now: pa.Schema) -> dict[str, tuple[pa.DataType, pa.DataType]]:
+    """The columns with a profile that both have, of one kind: their types."""
+    both = {field.name: (field.type, now.field(field.name).type) for field in before if field.name in now.names}
+    return {
+        name: (one, other)
+        for name, (one, other) in both.items()
+        if kind_of(one) and (kind_of(one) == kind_of(other) or pa.types.is_null(other))
+    }
+
+
+def _recounted(rows: Rows, by: str, profiles: Mapping[str, Profile]) -> dict[str, Profile]:
+    """The rows counted into the profiles of all ("") and of slices, in one more pass."""
+    columns = {feature.name for profile in profiles.values() for feature in profile.features}
+    counted = {name: profile.empty() for name, profile in profiles.items()}
+    for table in grouped(rows, sorted({*columns, *([by] if by else [])})):
+        settled = storable(table)
+        slices = split_rows(settled, by) if by else ()
+        for name, some in [("", settled), *slices]:
+            if name in counted:
+                counted[name] = counted[name].merge(count(profiles[name], some))
+    return counted
 
 
 def _slice(
     name: str,
-    now: _Part,
-    before: _Part | None,
+    pair: tuple[_Known | None, _Known],
+    profiles: tuple[Profile, Profile] | None,
     judged: Judgement,
     *,
     alpha: float,
     types: Mapping[str, str] | None = None,
 ) -> Slice:
-    statistics, rows = now
-    anomalies = _anomalies(statistics, before, judged) if judged.schema is not None else []
-    types = {field.name: type_name(field.type) for field in rows.schema} if rows is not None else types
-    datasets, profiles, drifts = [statistics], (), []  # type: tuple[list[Any], tuple[Profile, ...], list[FeatureDrift]]
-    if before is not None:
-        datasets.insert(0, before[0])
-        if before[1] is not None and rows is not None:
-            profiles, drifts = _by_rows(before[1], rows, alpha=alpha, margin=judged.margin)
-        else:
-            drifts = kept_drifts(before[0], statistics, alpha=alpha, margin=judged.margin)
-    columns = columns_of(*datasets, types=types, profiles=profiles, drifts=drifts, anomalies=anomalies)
+    before, now = pair
+    anomalies = _anomalies(now.statistics, before, judged) if judged.schema is not None else []
+    types = {field.name: type_name(field.type) for field in now.schema} if now.schema is not None else types
+    drifts: list[FeatureDrift] = []
+    if profiles is not None:
+        drifts = compare(*profiles, alpha=alpha, margin=judged.margin)
+    elif before is not None and (before.counted is None or now.counted is None):
+        drifts = kept_drifts(before.statistics, now.statistics, alpha=alpha, margin=judged.margin)
+    datasets = [each.statistics for each in pair if each is not None]
+    columns = columns_of(*datasets, types=types, profiles=profiles or (), drifts=drifts, anomalies=anomalies)
     counts = tuple(float(each.num_examples) for each in datasets)
     return Slice(name, counts, tuple(columns), tuple(each for each in anomalies if not each.path))
 
 
-def _anomalies(statistics: Any, before: _Part | None, judged: Judgement) -> list[Anomaly]:
-    previous = _listed(before[0]) if before is not None else None
+def _anomalies(statistics: Any, before: _Known | None, judged: Judgement) -> list[Anomaly]:
+    previous = _listed(before.statistics) if before is not None else None
     return check(_listed(statistics), judged.schema, judged.environment, previous=previous).anomalies
 
 
 def _listed(dataset: Any) -> Any:
     return protos.DatasetFeatureStatisticsList(datasets=[dataset])
-
-
-def _by_rows(
-    before: pa.Table, now: pa.Table, *, alpha: float, margin: float
-) -> tuple[tuple[Profile, ...], list[FeatureDrift]]:
-    """Both tables in the bins of the first, and the verdicts on the columns that are of one kind in both."""
-    shared = [name for name in before.column_names if name in now.column_names]
-    reference, counted = paired(build_profile(before.select(shared)), now)
-    if not reference.features:
-        return (), []
-    return (reference, counted), compare(reference, counted, alpha=alpha, margin=margin)
-
-
-def paired(reference: Profile, now: pa.Table) -> tuple[Profile, Profile]:
-    """The reference and the table counted into it, without the columns that have become another kind of thing."""
-    kept: list[FeatureProfile] = []
-    counted: list[FeatureProfile] = []
-    for feature in reference.features:
-        try:
-            counted += count(Profile(rows=0, features=(feature,)), now).features
-        except InvalidInput:
-            continue
-        kept.append(feature)
-    return Profile(reference.rows, tuple(kept)), Profile(now.num_rows, tuple(counted))
 
 
 def kept_slice(
@@ -157,6 +201,5 @@ def kept_slice(
     parse = protos.DatasetFeatureStatisticsList.FromString
     now = dataset_of(parse(current))
     before = dataset_of(parse(baseline)) if baseline is not None else None
-    return _slice(
-        "", (now, None), (before, None) if before is not None else None, judged, alpha=judged.alpha, types=types
-    )
+    pair = (_Known(before) if before is not None else None, _Known(now))
+    return _slice("", pair, None, judged, alpha=judged.alpha, types=types)

@@ -1,4 +1,4 @@
-"""CSV: types settled by every row, in one pass for what fits a block and in two for what does not."""
+"""CSV: types settled by every row, in one pass for what fits an allowance of memory and in two for what does not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow.csv as arrow_csv
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.reading.blocks import BLOCK_BYTES, blocks
-from bailiwick.data.reading.model import BATCH_ROWS, SourceOptions, one_of_each
+from bailiwick.data.reading.model import BATCH_ROWS, Allowance, SourceOptions, one_of_each
 from bailiwick.data.reading.places import Place
 
 _CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?(.*)", re.DOTALL)
@@ -20,19 +20,28 @@ _UNITS = ("s", "ms", "us", "ns")
 class DelimitedReader:
     """One CSV file."""
 
-    def __init__(self, place: Place, options: SourceOptions, *, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(
+        self,
+        place: Place,
+        options: SourceOptions,
+        *,
+        block_bytes: int = BLOCK_BYTES,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.name = place.name
         self._place = place
         self._options = options
         self._block_bytes = block_bytes
+        self._allowance = allowance or Allowance()
         self._names: list[str] = list(options.names)
-        self._only: pa.Table | None = None
+        self._kept: list[pa.Table] | None = None
 
     def schema(self) -> pa.Schema:
-        """Reads the file once; what fits one block is kept and not read again."""
+        """Reads the file once; while there is an allowance for it, all of it is kept and not read again."""
         types: dict[str, pa.DataType] = {}
         declared = self._options.arrow_types()
-        self._only = None
+        self._forget()
+        self._kept = []
         rows = count = 0
         for count, block in enumerate(self._blocks(), start=1):
             table = self._parsed(block, rows, first=count == 1, types=declared)
@@ -41,24 +50,33 @@ class DelimitedReader:
                 before = types.get(field.name)
                 types[field.name] = field.type if before is None else _joined(before, field.type)
             rows += table.num_rows
-            self._only = table if count == 1 else None
+            if self._kept is not None and self._allowance.take(table.nbytes):
+                self._kept.append(table)
+            else:
+                self._forget()
         if not count:
             raise InvalidInput(f"{self.name} cannot be read: Empty CSV file.")
         return pa.schema(types.items())
 
     def batches(self, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """As `schema` says; where that is wider than this file's own types, they are read as the wider."""
-        if self._only is not None:
-            chosen = self._only.select(list(columns))
-            if chosen.schema.types == [schema.field(name).type for name in columns]:
-                yield from chosen.to_batches(max_chunksize=BATCH_ROWS)
-                return
+        chosen = pa.schema([schema.field(name) for name in columns])
+        kept = [_widened(table, chosen) for table in self._kept or []]
+        if self._kept is not None and None not in kept:
+            for table in kept:
+                yield from table.to_batches(max_chunksize=BATCH_ROWS) if table is not None else ()
+            return
         types = {field.name: field.type for field in schema if field.name in columns}
         rows = 0
         for count, block in enumerate(self._blocks(), start=1):
             table = self._parsed(block, rows, first=count == 1, types=types, columns=columns)
             rows += table.num_rows
             yield from table.to_batches(max_chunksize=BATCH_ROWS)
+
+    def _forget(self) -> None:
+        for table in self._kept or ():
+            self._allowance.give_back(table.nbytes)
+        self._kept = None
 
     def _blocks(self) -> Iterator[bytes]:
         options = self._options
@@ -196,6 +214,19 @@ def _first_undecodable(column: pa.ChunkedArray) -> int:
         except UnicodeDecodeError:
             return index
     return 0
+
+
+def _widened(table: pa.Table, schema: pa.Schema) -> pa.Table | None:
+    """Columns as they would have been read in those types; None where that needs the text."""
+    columns = []
+    for field in schema:
+        column = table.column(field.name)
+        if column.type != field.type:
+            if not pa.types.is_null(column.type) and (column.type, field.type) != (pa.int64(), pa.float64()):
+                return None
+            column = column.cast(field.type, safe=False)  # a long whole number is rounded, as its digits would be
+        columns.append(column)
+    return pa.table(columns, schema=schema)
 
 
 def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType:

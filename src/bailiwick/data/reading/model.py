@@ -71,6 +71,23 @@ class FileMark:
     digest: str
 
 
+class Allowance:
+    """Memory that the readers of one source share, for rows that they would otherwise read twice."""
+
+    def __init__(self, size: int = 256 << 20) -> None:
+        self._left = size
+
+    def take(self, size: int) -> bool:
+        """Whether there was so much left, which is taken then."""
+        enough = size <= self._left
+        self._left -= size if enough else 0
+        return enough
+
+    def give_back(self, size: int) -> None:
+        """What was taken is needed no longer."""
+        self._left += size
+
+
 class Reader(Protocol):
     """One file, table or query. Both methods may be called again, and then read again."""
 

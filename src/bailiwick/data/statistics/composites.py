@@ -25,31 +25,75 @@ def add_composites(dataset: Any, table: pa.Table, schema: Any) -> None:
     A row counts where at least one of the columns has a value; a column that the table lacks is missing in every row.
     Only of features at the top, not of those within structs.
     """
-    rows = storable(table)
-    for sparse in schema.sparse_feature:
-        indices = sorted({index.name for index in sparse.index_feature})
-        columns = _Columns(rows, [sparse.value_feature.name, *indices])
-        feature = dataset.features.add(path={"step": [sparse.name]})
-        feature.custom_stats.add(name="missing_value", num=columns.missing(0))
-        told = {name: protos.RankHistogram() for name in ("missing_index", "max_length_diff", "min_length_diff")}
-        for place, index in enumerate(indices, start=1):
-            least, most = columns.difference(place, 0)
-            numbers = (columns.missing(place), most, least)
-            for histogram, number in zip(told.values(), numbers, strict=True):
-                histogram.buckets.add(label=index, sample_count=number)
-        for name, histogram in told.items():
-            feature.custom_stats.add(name=name, rank_histogram=histogram)
-    for weighted in schema.weighted_feature:
-        columns = _Columns(rows, [".".join(path.step) for path in (weighted.weight_feature, weighted.feature)])
-        least, most = columns.difference(0, 1)
-        feature = dataset.features.add(path={"step": [weighted.name]})
-        for name, number in (
-            ("missing_weight", columns.missing(0)),
-            ("missing_value", columns.missing(1)),
-            ("min_weight_length_diff", least),
-            ("max_weight_length_diff", most),
-        ):
-            feature.custom_stats.add(name=name, num=number)
+    found = Composites(schema)
+    found.add(storable(table))
+    found.tell(dataset)
+
+
+class Composites:
+    """What `add_composites` tells, of rows that come in parts."""
+
+    def __init__(self, schema: Any) -> None:
+        self._sparse = {
+            sparse.name: _Joint([sparse.value_feature.name, *sorted({index.name for index in sparse.index_feature})])
+            for sparse in schema.sparse_feature
+        }
+        self._weighted = {
+            weighted.name: _Joint([".".join(path.step) for path in (weighted.weight_feature, weighted.feature)])
+            for weighted in schema.weighted_feature
+        }
+
+    def add(self, rows: pa.Table) -> None:
+        """The next rows, in storable types."""
+        for joint in (*self._sparse.values(), *self._weighted.values()):
+            joint.add(rows)
+
+    def tell(self, dataset: Any) -> None:
+        """Add what was found."""
+        for name, joint in self._sparse.items():
+            feature = dataset.features.add(path={"step": [name]})
+            feature.custom_stats.add(name="missing_value", num=joint.missing[0])
+            told = {name: protos.RankHistogram() for name in ("missing_index", "max_length_diff", "min_length_diff")}
+            for place, index in enumerate(joint.names[1:], start=1):
+                least, most = joint.difference(place)
+                numbers = (joint.missing[place], most, least)
+                for histogram, number in zip(told.values(), numbers, strict=True):
+                    histogram.buckets.add(label=index, sample_count=number)
+            for name_of, histogram in told.items():
+                feature.custom_stats.add(name=name_of, rank_histogram=histogram)
+        for name, joint in self._weighted.items():
+            least, most = joint.difference(1)
+            feature = dataset.features.add(path={"step": [name]})
+            for what, number in (
+                ("missing_weight", joint.missing[0]),
+                ("missing_value", joint.missing[1]),
+                ("min_weight_length_diff", -most),
+                ("max_weight_length_diff", -least),
+            ):
+                feature.custom_stats.add(name=what, num=number)
+
+
+class _Joint:
+    """How often each of some columns is missing where another is there, and how its number of values differs from the first's."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = list(names)
+        self.missing = [0] * len(self.names)
+        self._ends: list[tuple[int, int] | None] = [None] * len(self.names)
+
+    def add(self, rows: pa.Table) -> None:
+        """The next rows."""
+        columns = _Columns(rows, self.names)
+        for place in range(len(self.names)):
+            self.missing[place] += columns.missing(place)
+            found, before = columns.difference(place, 0), self._ends[place]
+            if found is not None:
+                least, most = before or found
+                self._ends[place] = (min(least, found[0]), max(most, found[1]))
+
+    def difference(self, place: int) -> tuple[int, int]:
+        """The least and the most values that a column has more than the first."""
+        return self._ends[place] or (0, 0)
 
 
 class _Columns:
@@ -65,10 +109,10 @@ class _Columns:
     def missing(self, place: int) -> int:
         return int((~self._there[:, place]).sum())
 
-    def difference(self, place: int, other: int) -> tuple[int, int]:
-        """The least and the most values that one column has more than the other."""
+    def difference(self, place: int, other: int) -> tuple[int, int] | None:
+        """The least and the most values that one column has more than the other; None of no rows."""
         differences = self._lengths[:, place] - self._lengths[:, other]
-        return (int(differences.min()), int(differences.max())) if len(differences) else (0, 0)
+        return (int(differences.min()), int(differences.max())) if len(differences) else None
 
 
 def _whole(column: Any) -> pa.Array:

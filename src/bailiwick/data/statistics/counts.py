@@ -20,6 +20,7 @@ else:
     np = deferred("numpy")
 
 _MOST_DISTINCT, _MOST_OF_ALL, _LEAST = 1 << 20, 1 << 24, 1 << 12
+_LEAST_IN_SLICES = 1 << 9
 _POINTS = 1 << 17
 """Points that are kept once numbers share them, before they are thinned to half as many."""
 _PER_GROUP = 1 << 13
@@ -35,11 +36,16 @@ def most_numbers(columns: int) -> int:
     return max(min(_MOST_DISTINCT, _MOST_OF_ALL // max(columns, 1)), min(_LEAST, _MOST_DISTINCT))
 
 
+def fewest_numbers(columns: int) -> int:
+    """The same of columns within slices, of which there may be so many that each has to do with a few hundred."""
+    return max(min(_MOST_DISTINCT, _MOST_OF_ALL // max(columns, 1)), _LEAST_IN_SLICES)
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Ends and moments of finite numbers: `deviations` is the sum of squared deviations from the mean."""
 
-    count: int
+    count: float
     low: float
     high: float
     mean: float
@@ -151,6 +157,14 @@ class Numbers:
         """How many finite numbers there are."""
         return int(self.counts.sum())
 
+    @property
+    def different(self) -> int | None:
+        """How many different numbers there are, NaN aside; None where they are not each counted for themselves."""
+        ends = self.values[[0, -1]] if len(self.values) else self.values
+        if not self.exact or (np.abs(ends) >= _WHOLE).any():  # from 2^53 on whole numbers share doubles
+            return None
+        return len(self.values) + bool(self.low_infinity) + bool(self.high_infinity)
+
     def told(self) -> Spread:
         """Ends and moments of the finite numbers, of which there must be some."""
         return self.spread or _spread(self.values, self.counts)
@@ -257,7 +271,10 @@ def _joined(parts: Sequence[Numbers]) -> tuple[Floats, Counted]:
     if not parts:
         return np.empty(0), np.empty(0, dtype=np.int64)
     values = np.concatenate([part.values for part in parts])
-    order = np.argsort(values, kind="stable")  # fast where the parts are in order already
+    if all(part.finite == len(part.values) for part in parts):  # no number occurs twice in a part
+        values.sort(kind="stable")  # fast where the parts are in order already
+        return _summed(values)
+    order = np.argsort(values, kind="stable")
     return _summed(values[order], np.concatenate([part.counts for part in parts])[order])
 
 

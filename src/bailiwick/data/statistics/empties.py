@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
@@ -21,19 +22,31 @@ else:
 
 def add_empties(dataset: Any, table: pa.Table) -> None:
     """`str_empty`, `list_empty` or `int_-1` (of numbers of every kind) for each feature that has some."""
-    rows = storable(table)
-    for feature in dataset.features:
-        name = feature.path.step[0]
-        if name not in rows.column_names:
-            continue
-        column = countable_column(name, rows.column(name))
-        if column.levels:
-            found = "list_empty", int(np.count_nonzero(column.levels[1][1] == 0))
-        elif column.kind in {protos.FeatureNameStatistics.STRING, protos.FeatureNameStatistics.BYTES}:
-            found = "str_empty", pc.sum(pc.equal(pc.binary_length(column.values), 0)).as_py() or 0
-        elif column.kind == protos.FeatureNameStatistics.STRUCT:
-            continue
-        else:
-            found = "int_-1", pc.sum(pc.equal(column.values, -1)).as_py() or 0
-        if found[1]:
-            feature.custom_stats.add(name=found[0], num=found[1])
+    found = Empties()
+    found.add(storable(table))
+    found.tell(dataset)
+
+
+class Empties:
+    """What `add_empties` tells, of rows that come in parts."""
+
+    def __init__(self) -> None:
+        self._found: Counter[tuple[str, str]] = Counter()
+
+    def add(self, rows: pa.Table) -> None:
+        """The next rows, in storable types."""
+        for name, values in zip(rows.column_names, rows.columns, strict=True):
+            column = countable_column(name, values)
+            if column.levels:
+                self._found[name, "list_empty"] += int(np.count_nonzero(column.levels[1][1] == 0))
+            elif column.kind in {protos.FeatureNameStatistics.STRING, protos.FeatureNameStatistics.BYTES}:
+                self._found[name, "str_empty"] += pc.sum(pc.equal(pc.binary_length(column.values), 0)).as_py() or 0
+            elif column.kind != protos.FeatureNameStatistics.STRUCT:
+                self._found[name, "int_-1"] += pc.sum(pc.equal(column.values, -1)).as_py() or 0
+
+    def tell(self, dataset: Any) -> None:
+        """Add what was found."""
+        features = {feature.path.step[0]: feature for feature in dataset.features}
+        for (name, what), count in self._found.items():
+            if count and name in features:
+                features[name].custom_stats.add(name=what, num=count)

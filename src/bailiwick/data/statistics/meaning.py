@@ -54,19 +54,38 @@ _TIMES = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
 
 def add_meanings(dataset: Any, table: pa.Table) -> None:
     """Write the guess, where there is one, into each feature's custom statistics: schemas inferred from them have it."""
-    rows = storable(table)
-    for feature in dataset.features:
-        name = feature.path.step[0]
-        column = rows.column(name)
-        values = countable_column(name, column).values
-        if is_time(column.type):
-            guess = "time_domain { integer_format: UNIX_MILLISECONDS }"
-        elif len(values) - values.null_count < LEAST_VALUES:
-            continue
-        else:
-            guess = _guess(feature.type, values.drop_null().slice(0, LOOKED_AT).to_pylist())
-        if guess:
-            feature.custom_stats.add(name="domain_info", str=guess)
+    found = Meanings()
+    found.add(storable(table))
+    found.tell(dataset)
+
+
+class Meanings:
+    """What `add_meanings` tells, of rows that come in parts: their first values are kept until there are enough."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, list[Any]] = {}
+        self._times: set[str] = set()
+
+    def add(self, rows: pa.Table) -> None:
+        """The next rows, in storable types."""
+        for name, column in zip(rows.column_names, rows.columns, strict=True):
+            first = self._first.setdefault(name, [])
+            if is_time(column.type):
+                self._times.add(name)
+            elif len(first) < LOOKED_AT and not pa.types.is_struct(column.type):
+                values = countable_column(name, column).values.drop_null()
+                first += values.slice(0, LOOKED_AT - len(first)).to_pylist()
+
+    def tell(self, dataset: Any) -> None:
+        """Add what was guessed."""
+        for feature in dataset.features:
+            first = self._first.get(feature.path.step[0], [])
+            if feature.path.step[0] in self._times:
+                guess = "time_domain { integer_format: UNIX_MILLISECONDS }"
+            else:
+                guess = _guess(feature.type, first) if len(first) >= LEAST_VALUES else ""
+            if guess:
+                feature.custom_stats.add(name="domain_info", str=guess)
 
 
 def time_format(texts: Iterable[str]) -> str:

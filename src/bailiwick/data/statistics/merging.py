@@ -15,7 +15,7 @@ from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import storable
 from bailiwick.data.statistics.columns import Column, ColumnPart, countable_column, is_coded
-from bailiwick.data.statistics.counts import Numbers, most_numbers
+from bailiwick.data.statistics.counts import Numbers, fewest_numbers, most_numbers
 from bailiwick.data.statistics.telling import feature_of
 from bailiwick.data.statistics.texts import Limits, Texts
 
@@ -45,9 +45,13 @@ class Part:
         columns = {name: merge_columns(name, _of_both(name, self, other), columns=len(names)) for name in names}
         return Part(self.rows + other.rows, columns)
 
-    def finish(self, name: str = "", *, order: Sequence[str] | None = None) -> Any:
-        """A `DatasetFeatureStatisticsList` with one dataset called `name`; columns in that order, or that of their names."""
-        features = [feature_of(column, self.columns[column]) for column in order or sorted(self.columns)]
+    def finish(self, name: str = "", *, order: Sequence[str] | None = None, distinct: bool = False) -> Any:
+        """A `DatasetFeatureStatisticsList` with one dataset called `name`; columns in that order, or that of their names.
+
+        `distinct`: with the custom statistic of how many numbers are different.
+        """
+        chosen = order or sorted(self.columns)
+        features = [feature_of(column, self.columns[column], distinct=distinct) for column in chosen]
         dataset = protos.DatasetFeatureStatistics(name=name, num_examples=self.rows, features=features)
         return protos.DatasetFeatureStatisticsList(datasets=[dataset])
 
@@ -94,17 +98,18 @@ def count_column(name: str, column: pa.ChunkedArray, *, apart: bool = True) -> C
     return part
 
 
-def merge_columns(name: str, parts: Sequence[ColumnPart], *, columns: int) -> ColumnPart:
-    """What was counted of a column in all parts, where there are so many `columns`."""
-    if len(parts) == 1:
+def merge_columns(name: str, parts: Sequence[ColumnPart], *, columns: int, sliced: bool = False) -> ColumnPart:
+    """What was counted of a column in all parts, where there are so many `columns`, in all slices if it is `sliced`."""
+    if len(parts) == 1 and not sliced:
         return parts[0]
-    most = most_numbers(columns)
+    most = fewest_numbers(columns) if sliced else most_numbers(columns)
+    limits = Limits.of_slices(columns) if sliced else Limits.of(columns)
     joined = reduce(lambda one, other: _merge_shapes(name, one, other), parts)
     return replace(
         joined,
         lengths=Numbers.merge_all([part.lengths for part in parts], most),
         numbers=Numbers.merge_all([part.numbers for part in parts], most),
-        texts=Texts.merge_all([part.texts for part in parts], Limits.of(columns)),
+        texts=Texts.merge_all([part.texts for part in parts], limits),
         sizes=Numbers.merge_all([part.sizes for part in parts], most),
     )
 

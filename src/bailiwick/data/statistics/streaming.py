@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from bailiwick.core.deferred import deferred
 from bailiwick.data.statistics.columns import ColumnPart
@@ -154,9 +154,51 @@ def stream_statistics(parts: Iterable[pa.Table | pa.RecordBatch], name: str = ""
     return part.finish(name)
 
 
-def source_statistics(source: Source, name: str = "") -> Any:
+def source_statistics(source: Source, name: str = "", *, distinct: bool = False) -> Any:
     """Statistics of a source in one pass, whatever its size; columns in its order. Raises what reading it raises."""
-    return count_source(source).finish(name or source.name, order=source.schema.names)
+    return count_source(source).finish(name or source.name, order=source.schema.names, distinct=distinct)
+
+
+class Rows(Protocol):
+    """Rows that can be read again and again: a source, a table, a snapshot."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of the columns."""
+
+    def coded(self) -> Iterator[pa.RecordBatch]:
+        """All rows from the first, text plain or dictionary-coded."""
+
+
+class TableRows:
+    """A table in memory."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self.schema: pa.Schema = table.schema
+
+    def coded(self) -> Iterator[pa.RecordBatch]:
+        """Chunk by chunk."""
+        yield from self._table.to_batches()
+
+
+def grouped(rows: Rows, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Rows in tables of such a size that what costs per table costs little."""
+    chosen = rows.schema.names if columns is None else list(columns)
+    held: list[pa.Table] = []
+    count, most = 0, group_rows(len(chosen))
+    for batch in rows.coded():
+        table = pa.Table.from_batches([batch]).select(chosen)
+        if held and table.schema != held[0].schema:  # one file has dictionaries and another has none
+            yield pa.concat_tables(held)
+            held, count = [], 0
+        held.append(table)
+        count += batch.num_rows
+        if count >= most:
+            yield pa.concat_tables(held)
+            held, count = [], 0
+    if held:
+        yield pa.concat_tables(held)
 
 
 def count_source(source: Source, columns: Sequence[str] | None = None) -> Part:

@@ -26,15 +26,19 @@ else:
 NUM_TOP_VALUES = 20
 NUM_RANK_BUCKETS = 1000
 NUM_BUCKETS = 10
+DISTINCT = "distinct"
+"""The custom statistic of how many numbers are different, which TFDV has no field for."""
 
 
-def feature_of(name: str, part: ColumnPart) -> Any:
-    """The `FeatureNameStatistics` of a column."""
+def feature_of(name: str, part: ColumnPart, *, distinct: bool = False) -> Any:
+    """The `FeatureNameStatistics` of a column; with `distinct`, of numbers too how many are different, where that is known."""
     kinds = protos.FeatureNameStatistics
     feature = kinds(type=part.kind, path={"step": [name]})
     if part.kind in {kinds.INT, kinds.FLOAT}:
         _common(feature.num_stats.common_stats, part)
         _numeric(feature.num_stats, part.numbers)
+        if distinct and (different := part.numbers.different) is not None:
+            feature.custom_stats.add(name=DISTINCT, num=different)
         if part.numbers.error:
             feature.custom_stats.add(name="rank_error", num=part.numbers.error / part.numbers.finite)
     elif part.kind == kinds.STRING:

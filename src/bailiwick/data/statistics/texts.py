@@ -23,6 +23,7 @@ else:
 
 _MOST_DISTINCT, _MOST_OF_ALL, _LEAST = 1 << 18, 1 << 22, 1 << 12
 _BYTES_OF_ALL, _LEAST_BYTES = 256 << 20, 1 << 20
+_LEAST_IN_SLICES, _LEAST_BYTES_IN_SLICES = 1 << 8, 1 << 14
 _HASHES = 1 << 14
 _AT_ONCE = 1 << 15
 _WORTH_HASHING, _LOOKED_AT = 1 << 15, 1 << 12
@@ -45,6 +46,12 @@ class Limits:
         columns = max(columns, 1)
         values = max(min(_MOST_DISTINCT, _MOST_OF_ALL // columns), min(_LEAST, _MOST_DISTINCT))
         return Limits(values, max(_BYTES_OF_ALL // columns, _LEAST_BYTES))
+
+    @staticmethod
+    def of_slices(columns: int) -> Limits:
+        """The same of columns within slices, of which there may be many."""
+        values = max(min(_MOST_DISTINCT, _MOST_OF_ALL // max(columns, 1)), _LEAST_IN_SLICES)
+        return Limits(values, max(_BYTES_OF_ALL // max(columns, 1), _LEAST_BYTES_IN_SLICES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bailiwick.core.errors import BailiwickError, InvalidInput
+from bailiwick.core.errors import BailiwickError, InvalidInput, MissingExtra
 from bailiwick.features.columns import TEXTS, datatype_of, tensor
 from bailiwick.features.compilation import compile_features
 from bailiwick.features.derived import Pipelined
@@ -27,7 +27,7 @@ from bailiwick.pipelines.project import Project
 from bailiwick.training.agreement import LEAST_ROWS, TOLERANCE, compare
 from bailiwick.training.kept import Kept, pickled
 from bailiwick.training.model import ParityReport
-from bailiwick.training.pipelines import convert_pipeline, edges_of, fit_pipeline, names_of, transform
+from bailiwick.training.pipelines import convert_pipeline, edges_of, fit_pipeline, has_pandas, names_of, transform
 from bailiwick.training.probes import make_probes, with_milliseconds
 
 SKLEARN = "sklearn"
@@ -81,7 +81,9 @@ def settle(
     platform: Platform, project: Project, collected: Collected, labels: NDArray[np.int64], held_out: pa.Table,
     *, opset: int,
 ) -> Judged:  # fmt: skip
-    """Fit, convert and compare. Raises InvalidInput for a pipeline that cannot be fitted, or answers no rows."""
+    """Fit, convert and compare. Raises InvalidInput for a pipeline that cannot be fitted, or answers no rows, and
+    MissingExtra for one that would need pandas, where that is not installed.
+    """
     spec = collected.spec
     pipeline = fit_pipeline(spec.expression, project.folder, collected.columns, labels)
     width = transform(pipeline, {name: values[:1] for name, values in collected.columns.items()}).shape[1]
@@ -98,6 +100,12 @@ def settle(
     told = {} if report is None else _told(report)
     if not reason:
         return Judged(made, None, told)
+    if not has_pandas():  # without which the process that would run it cannot
+        missing = MissingExtra.of("sklearn", "pandas")
+        raise MissingExtra(
+            f"Pipeline {spec.expression} has to stay Python ({reason}), which needs pandas. {missing.message}",
+            hint=missing.hint,
+        )
     kept = pickled(pipeline, project.folder)
     alone = Kept(b"", [(list(reads), kept)], b"")
     signature = [{"name": "features", "datatype": "FP32", "shape": [-1, width]}]
