@@ -13,13 +13,17 @@ import onnxruntime
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bailiwick.composing.archive import read_manifest as read_composition
 from bailiwick.core.errors import Corrupted, InvalidInput
-from bailiwick.features.columns import tensor
+from bailiwick.features.columns import doubles, tensor
 from bailiwick.features.model import OUTPUT
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.pyfunc.archive import is_archive, read_manifest
+from bailiwick.pyfunc.archive import read_manifest
+from bailiwick.rules.package import read_package
 from bailiwick.serving.python_runtime import PythonModels
 from bailiwick.serving.runtime import Runtime
+from bailiwick.serving.runtimes.opening import COMPOSITION, ONNX, PYTHON, RULES, kind_of, opener
+from bailiwick.serving.tensors import TensorSpec
 from bailiwick.training.metadata import read_metadata
 
 _ROWS_AT_ONCE = 65_536
@@ -35,10 +39,16 @@ def load(package: bytes) -> onnx.ModelProto:
 
 
 def signature_of(platform: Platform, package: str) -> dict[str, Any]:
-    """What a package of either kind says that it takes and gives. Raises Corrupted."""
+    """What a package of any kind says that it takes and gives. Raises Corrupted."""
     with tempfile.TemporaryDirectory(prefix="bailiwick-package-") as folder:
         file = written(platform, package, Path(folder))
-        return read_manifest(file).signature if is_archive(file) else read_metadata(load(file.read_bytes())).signature
+        kind = kind_of(file)
+        if kind == PYTHON:
+            return read_manifest(file).signature
+        if kind == COMPOSITION:
+            return read_composition(file).signature
+        data = file.read_bytes()
+        return read_package(data).signature if kind == RULES else read_metadata(load(data)).signature
 
 
 def written(platform: Platform, package: str, folder: Path) -> Path:
@@ -80,12 +90,14 @@ class _Graph:
 
 
 class Program:
-    """A package that stays Python, run in a confined process. To be closed."""
+    """A package that is not ONNX, run as serving runs it. To be closed."""
 
     def __init__(self, platform: Platform, package: str) -> None:
         """`package` is its digest. Raises InvalidInput, Unavailable."""
         with tempfile.TemporaryDirectory(prefix="bailiwick-run-") as folder:
-            self._runtime: Runtime = PythonModels.of(platform.settings).open(written(platform, package, Path(folder)))
+            self._runtime: Runtime = opener(PythonModels.of(platform.settings))(
+                written(platform, package, Path(folder))
+            )
         self.inputs = {spec.name: spec.datatype for spec in self._runtime.signature.inputs}
         self.outputs = [spec.name for spec in self._runtime.signature.outputs]
 
@@ -97,7 +109,7 @@ class Program:
         for start in range(0, rows.num_rows, _ROWS_FOR_PYTHON):
             part = rows.slice(start, _ROWS_FOR_PYTHON)
             feed = {
-                block.name: np.concatenate([tensor(part.column(s.name), s.datatype) for s in block.specs], axis=1)
+                block.name: np.concatenate([_fed(part.column(s.name), s) for s in block.specs], axis=1)
                 for block in self._runtime.blocks
             }
             parts.append(np.asarray(self._runtime.run(feed)[place], np.float32))
@@ -117,14 +129,14 @@ class Program:
 
 
 class Scorer:
-    """A package of either kind, ready to answer batches of rows with the probability of each. To be closed."""
+    """A package of any kind, ready to answer batches of rows with the probability of each. To be closed."""
 
     def __init__(self, platform: Platform, package: str) -> None:
         """`package` is its digest. Raises InvalidInput, Unavailable."""
         with tempfile.TemporaryDirectory(prefix="bailiwick-score-") as folder:
             file = written(platform, package, Path(folder))
-            python = is_archive(file)
-        self._package: _Graph | Program = Program(platform, package) if python else _Graph(platform.blobs.get(package))
+            other = kind_of(file) != ONNX
+        self._package: _Graph | Program = Program(platform, package) if other else _Graph(platform.blobs.get(package))
         self.inputs = self._package.inputs
         self.answers = OUTPUT in self._package.outputs
 
@@ -135,6 +147,16 @@ class Scorer:
     def close(self) -> None:
         """Give back what it holds."""
         self._package.close()
+
+
+def _fed(column: pa.ChunkedArray, spec: TensorSpec) -> NDArray[Any]:
+    """A column as a runtime takes it. Raises InvalidInput for a null where the input is a whole number or a truth."""
+    if spec.datatype in {"BYTES", "FP32"}:
+        return tensor(column, spec.datatype)
+    wide = doubles(column).reshape(-1, 1)
+    if not spec.datatype.startswith("FP") and np.isnan(wide).any():
+        raise InvalidInput(f"Input {spec.name!r} is {spec.datatype}, and a row has no value there.")
+    return wide.astype(spec.dtype)
 
 
 def _require(inputs: Sequence[str] | dict[str, str], rows: pa.Table) -> None:
