@@ -16,6 +16,7 @@ class Kind(StrEnum):
     """What an alarm is about; each kind of `WATCHED` has its own share of an endpoint's budget of false alarms.
 
     Those that begin with `data_` are about a snapshot: a declared check that failed, or a sudden change of its source.
+    Those of `SERVING` are about whether an endpoint answers, whatever the data.
     """
 
     FEATURE_DRIFT = "feature_drift"
@@ -26,15 +27,21 @@ class Kind(StrEnum):
     DATA_VOLUME = "data_volume"
     DATA_FRESHNESS = "data_freshness"
     DATA_DISTRIBUTION = "data_distribution"
+    SERVING_DOWN = "serving_down"
+    AVAILABILITY = "availability"
+    LATENCY = "latency"
 
     @property
     def of_data(self) -> bool:
         """Whether it is about a snapshot rather than an endpoint."""
-        return self not in WATCHED
+        return self not in WATCHED and self not in SERVING
 
 
 WATCHED = (Kind.FEATURE_DRIFT, Kind.PREDICTION_DRIFT, Kind.PERFORMANCE)
-"""The kinds that a monitor of an endpoint may raise."""
+"""The kinds that a monitor of an endpoint may raise; a newer version may be the answer to them."""
+
+SERVING = (Kind.SERVING_DOWN, Kind.AVAILABILITY, Kind.LATENCY)
+"""The kinds that are raised when an endpoint does not answer as promised; they end by themselves when it does."""
 
 
 class WindowStatus(StrEnum):

@@ -28,6 +28,7 @@ from bailiwick.monitoring.model import (
     Window,
     WindowStatus,
 )
+from bailiwick.monitoring.raising import raise_once
 from bailiwick.monitoring.tables import alarms, monitors, references, windows
 from bailiwick.monitoring.windows import Rows, due_starts, read_rows
 from bailiwick.store.records import Change, Records
@@ -324,31 +325,14 @@ def _keep_detector(change: Change, endpoint: str, window: Window, state: Detecto
 
 def _raise_alarms(change: Change, window: Window, judgement: Judgement) -> list[str]:
     """One alarm for each finding of which none of the same kind and version is open; returns their kinds."""
-    raised = []
-    for finding in judgement.findings:
-        about: dict[str, Any] = {"workspace": change.workspace, "endpoint": window.endpoint, "kind": finding.kind.value}
-        about |= {"model": window.model, "version": window.version, "status": AlarmStatus.OPEN.value}
-        if change.execute(
-            select(alarms.c.id).where(*(alarms.c[name] == value for name, value in about.items()))
-        ).first():
-            continue
-        alarm_id = new_id()
-        values = {
-            "id": alarm_id,
-            "window": window.id,
-            "message": finding.message,
-            "evidence": _encode(finding.evidence),
-        }
-        change.execute(insert(alarms).values(**about, **values, raised=change.time, closed=None, closed_by="", note=""))
-        change.record(
-            "alarm.raised",
-            f"alarm/{alarm_id}",
-            endpoint=window.endpoint,
-            kind=finding.kind.value,
-            message=finding.message,
+    about: dict[str, Any] = {"model": window.model, "version": window.version, "window": window.id}
+    return [
+        finding.kind.value
+        for finding in judgement.findings
+        if raise_once(
+            change, window.endpoint, finding.kind, message=finding.message, evidence=finding.evidence, **about
         )
-        raised.append(finding.kind.value)
-    return raised
+    ]
 
 
 def _key(workspace: str, endpoint: str, model: str, version: int) -> Sequence[Any]:

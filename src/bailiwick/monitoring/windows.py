@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bailiwick.core.deferred import deferred
-from bailiwick.endpoints.log import PredictionLog
+from bailiwick.endpoints.log import WITHHELD, PredictionLog, input_column
+from bailiwick.endpoints.recording import EVERYTHING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +84,14 @@ def _of(rows: pa.Table, model: str, version: int) -> pa.Table:
 
 
 def _inputs(rows: pa.Table) -> pa.Table:
+    """Of the rows with inputs: a policy may have kept those of a share of requests only, and some columns of none."""
+    left_out: set[str] = set()
+    if WITHHELD in rows.column_names:
+        rows = rows.filter(pc.fill_null(pc.not_equal(rows[WITHHELD], EVERYTHING), True))
+        told = rows[WITHHELD].drop_null().unique().to_pylist()
+        left_out = {input_column(name) for names in told for name in names.split("\n")}
     kept = [name for name in rows.column_names if name.startswith(_INPUT) or name == PROBABILITY]
+    kept = [name for name in kept if name not in left_out]
     return rows.select(kept).rename_columns([name.removeprefix(_INPUT) for name in kept])
 
 

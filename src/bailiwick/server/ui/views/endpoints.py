@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from bailiwick.endpoints.model import Endpoint, Variant
 from bailiwick.monitoring.model import Alarm, Window
+from bailiwick.monitoring.objectives.model import Burn, Objectives, Standing
+from bailiwick.monitoring.objectives.service import SILENT_MS
 from bailiwick.rollout.model import Rollout
 from bailiwick.server.ui import links
 from bailiwick.server.ui.charts import Part, Series
@@ -94,4 +96,55 @@ def endpoint(visit: Visit) -> Context:
         "history": [(change, parts(change.variants)) for change in reversed(history)],
         "address": visit.platform.settings.inference_address,
         "rollouts": visit.platform.rollouts.rollouts(visit.workspace, found.name)[:5],
+        "promises": [_promise(each) for each in visit.platform.serving_watch.standings(visit.workspace, found.name)],
+        "promised": visit.platform.serving_watch.objectives(visit.workspace).get(found.name, Objectives()),
+        "workers": _workers(visit, found.name),
     }
+
+
+SHOWN_WINDOWS = {5: "5 minutes", 60: "1 hour", 360: "6 hours", 4320: "3 days"}
+"""By minutes: what happens now, and the long window of each pair that alarms."""
+
+
+GONE_MS = 3_600_000
+"""A process that was last heard of longer ago is none that anybody waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One objective in words and numbers, with the burn rates that are shown."""
+
+    standing: Standing
+    burns: Sequence[tuple[str, Burn]]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One inference process: `state` is serving, silent, leaving or failing."""
+
+    worker: str
+    seen: int
+    state: str
+    why: str
+
+
+def _promise(standing: Standing) -> Promise:
+    burns = {burn.window_minutes: burn for burn in standing.burns}
+    return Promise(standing, [(words, burns[minutes]) for minutes, words in SHOWN_WINDOWS.items()])
+
+
+def _workers(visit: Visit, endpoint: str) -> list[Serving]:
+    now = visit.platform.records.clock()
+    found = []
+    for each in visit.platform.serving_watch.workers(visit.workspace):
+        why = each.report.failures.get(endpoint, "")
+        if (endpoint not in each.report.endpoints and not why) or now - each.seen > GONE_MS:
+            continue
+        if each.report.leaving:
+            state = "leaving"
+        elif now - each.seen > SILENT_MS:
+            state = "silent"
+        else:
+            state = "failing" if why else "serving"
+        found.append(Serving(each.worker, each.seen, state, why))
+    return found

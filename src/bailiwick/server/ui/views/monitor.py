@@ -25,6 +25,9 @@ KINDS = {
     "data_volume": "Volume of data",
     "data_freshness": "Freshness of data",
     "data_distribution": "Distribution of data",
+    "serving_down": "Serving is down",
+    "availability": "Availability",
+    "latency": "Latency",
 }
 _TONES = {"feature_drift": "warn", "prediction_drift": "warn", "performance": "bad"}
 

@@ -1,0 +1,67 @@
+"""A worker's heartbeat: every few seconds it tells the control plane what it serves and how requests fared."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+
+from bailiwick.core.errors import BailiwickError
+from bailiwick.core.ids import new_id
+from bailiwick.endpoints.reporting import WorkerReport
+from bailiwick.serving.control import ControlClient
+from bailiwick.serving.handler import InferenceHandler
+from bailiwick.serving.metrics import Metrics
+
+REPORT_SECONDS = 5.0
+TIMEOUT_SECONDS = 4.0
+LAST_TIMEOUT_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Reporter:
+    """A background thread. Counts are since the start, so a report that is lost is made good by the next."""
+
+    def __init__(self, control: ControlClient, handler: InferenceHandler, metrics: Metrics, worker: int) -> None:
+        self.worker = f"{socket.gethostname()[:100]}/{worker}/{new_id()}"
+        self._control = control
+        self._handler = handler
+        self._metrics = metrics
+        self._stopping = threading.Event()
+        self._reached = True
+        self._thread = threading.Thread(target=self._report_on, name="reporter", daemon=True)
+
+    def start(self) -> None:
+        """Report at once, then every few seconds."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say once that this worker leaves, without waiting long for anybody to hear it."""
+        self._stopping.set()
+        self._thread.join(LAST_TIMEOUT_SECONDS)
+        self._send(LAST_TIMEOUT_SECONDS, leaving=True)
+
+    def _report_on(self) -> None:
+        while not self._stopping.is_set():
+            self._send(TIMEOUT_SECONDS)
+            self._stopping.wait(REPORT_SECONDS)
+
+    def _send(self, timeout: float, *, leaving: bool = False) -> None:
+        routes = self._handler.routes
+        report = WorkerReport(
+            worker=self.worker,
+            revision=routes.revision,
+            endpoints=tuple(routes.endpoints),
+            failures={name: why[:1000] for name, why in self._handler.failures.items() if name not in routes.endpoints},
+            counts=self._metrics.counts(),
+            leaving=leaving or self._handler.draining,
+        )
+        try:
+            self._control.report(report, timeout)
+        except BailiwickError as error:
+            if self._reached and not leaving:  # once, not every few seconds of an outage
+                _log.warning("the control plane is not told how this worker does: %s", error)
+            self._reached = False
+        else:
+            self._reached = True
