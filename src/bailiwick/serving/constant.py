@@ -1,0 +1,65 @@
+"""An answer that is declared on the endpoint and looks at nothing: the last of the fallbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bailiwick.core.errors import InvalidInput
+from bailiwick.endpoints.model import OutputValue
+from bailiwick.serving.binder import Binder
+from bailiwick.serving.tensors import Signature, TensorSpec
+
+_KINDS = {"f": (int, float), "i": (int,), "u": (int,), "b": (bool,), "O": (str,)}
+
+
+class ConstantRuntime:
+    """The same values for every row, behind the face of a model."""
+
+    apart = False
+    platform = "constant"
+
+    def __init__(self, values: Sequence[np.ndarray], binder: Binder, outputs: tuple[TensorSpec, ...]) -> None:
+        self.signature = Signature((), outputs)
+        self.blocks = binder.blocks
+        self._values = values
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
+        """As many rows as it is fed."""
+        rows = len(next(iter(feed.values())))
+        return [np.repeat(value, rows, axis=0) for value in self._values]
+
+    def warm_up(self) -> None:
+        """It is."""
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+
+def constant_runtime(
+    answer: Sequence[OutputValue], binder: Binder, outputs: tuple[TensorSpec, ...], problems: dict[str, str]
+) -> ConstantRuntime | None:
+    """None, and a line in `problems`, where the answer is not one that the endpoint's variants could give."""
+    given = {each.output: each for each in answer}
+    if set(given) != {spec.name for spec in outputs}:
+        names = ", ".join(spec.name for spec in outputs)
+        problems["fallback constant"] = f"It has values for {', '.join(given)}; the outputs are: {names}."
+        return None
+    try:
+        return ConstantRuntime([_value(spec, given[spec.name]) for spec in outputs], binder, outputs)
+    except InvalidInput as error:
+        problems["fallback constant"] = error.message
+        return None
+
+
+def _value(spec: TensorSpec, given: OutputValue) -> np.ndarray:
+    """One row of it."""
+    value = given.value
+    kinds = _KINDS[np.dtype(spec.dtype).kind]
+    if type(value) not in kinds:
+        raise InvalidInput(f"Output {spec.name} is {spec.datatype}; {value!r} is not.")
+    try:
+        return np.full((1, *spec.tail), value, dtype=spec.dtype)
+    except OverflowError as error:
+        raise InvalidInput(f"Output {spec.name} is {spec.datatype}; {value!r} is out of its range.") from error
