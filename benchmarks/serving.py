@@ -125,10 +125,15 @@ def _graph(trees: Any) -> Any:
 
 
 def _sign(model: Any) -> bytes:
-    from onnx import helper
-
     inputs = [{"name": f"number_{index}", "datatype": "FP32", "shape": [-1, 1]} for index in range(NUMBERS)]
     inputs += [{"name": f"text_{index}", "datatype": "BYTES", "shape": [-1, 1]} for index in range(TEXTS)]
+    return sign(model, inputs)
+
+
+def sign(model: Any, inputs: list[dict[str, Any]]) -> bytes:
+    """The bytes of a model that says what it takes, as a package does."""
+    from onnx import helper
+
     signature = {"inputs": inputs, "outputs": [{"name": "probability", "datatype": "FP32", "shape": [-1]}]}
     helper.set_model_props(model, {"bailiwick.format": "1", "bailiwick.signature": json.dumps(signature)})
     return model.SerializeToString()
@@ -182,13 +187,14 @@ def serve_bare(package: str, port: int, core: int) -> None:
     uvicorn.run(app, port=port, loop="uvloop", http="httptools", lifespan="off", log_config=None, access_log=False)
 
 
-def serve_ours(home: str, port: int, control_port: int, core: int) -> None:
+def serve_ours(home: str, port: int, control_port: int, core: int, grpc_port: int = 0) -> None:
     """One worker as `bailiwick serve` starts it."""
     os.sched_setaffinity(0, {core})
     from bailiwick.core.settings import Settings
     from bailiwick.serving.worker import serve_worker
 
-    serve_worker(Settings(home=Path(home), inference_port=port, control_port=control_port), 0)
+    settings = Settings(home=Path(home), inference_port=port, control_port=control_port, grpc_port=grpc_port)
+    serve_worker(settings, 0)
 
 
 def start_control(table: bytes, package: bytes) -> int:
@@ -203,6 +209,10 @@ def start_control(table: bytes, package: bytes) -> int:
             else:
                 time.sleep(20)
                 self._send(204, b"")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._send(204, b"")
 
         def _send(self, status: int, body: bytes) -> None:
             self.send_response(status)
