@@ -111,7 +111,7 @@ def test_a_call_that_hangs_is_ended_at_its_deadline(package: Path, models: Pytho
 
 def test_a_process_that_grows_is_replaced_between_two_calls(package: Path, models: PythonModels) -> None:
     housing = replace(models.housing, memory_bytes=1 << 30)
-    runtime = PythonRuntime(package, replace(models, housing=housing))
+    runtime = PythonRuntime(package, replace(models, housing=housing, seconds=60.0))
     runtime.warm_up()
     before = runtime.processes
     for _ in range(3):
@@ -256,7 +256,13 @@ def test_a_split_between_onnx_and_python_gives_each_row_its_own(
 ) -> None:
     both = (serving.variant(1, 5_000), variant(serving, package, 5_000))
     routed(serving, models, *both)
-    assert set(serving.handler.routes.apart) == {"/v2/models/late/infer", "/v2/models/late/versions/7/infer"}
+    assert set(serving.handler.routes.apart) == {
+        "/v2/models/late/infer",
+        "/v2/models/late/versions/7/infer",
+        "/predict/late",
+        "/endpoints/late/invocations",
+        "/invocations",
+    }
     status, answer = serving.infer(infer(*["AA"] * 40))
     assert status == 200
     assert set(answer["outputs"][0]["data"]) == {4.0, 1011.0}

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -55,6 +56,32 @@ def post(body: bytes, *headers: str, version: str = "1.1") -> bytes:
 
 BODY = json.dumps(request()).encode()
 SIZED = f"Content-Length: {len(BODY)}"
+
+
+def test_a_body_that_only_drips_is_408_and_holds_nothing_up(control: Control, tmp_path: Path) -> None:
+    control.route(control.variant(1))
+    worker = Worker(tmp_path, control.port, request_seconds=1)
+    try:
+        worker.wait_for(1)
+        with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as client:
+            client.sendall(post(BODY, SIZED)[:-100])
+            said, began = b"", time.monotonic()
+            client.settimeout(0.2)
+            while not said and time.monotonic() - began < 10:
+                try:
+                    client.sendall(b" ")
+                    said = client.recv(65536)
+                except TimeoutError:
+                    pass
+            assert said.startswith(b"HTTP/1.1 408 ")
+            assert said.endswith(b'{"error":"The request was not whole after 1 seconds."}')
+        assert worker.call("GET", "/v2/health/ready")[0] == 200
+        with socket.create_connection(("127.0.0.1", worker.port), timeout=10) as idle:
+            time.sleep(2.5)  # between two requests there is no hurry
+            idle.sendall(post(BODY, SIZED))
+            assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+    finally:
+        worker.stop()
 
 
 def test_http_as_clients_speak_it(worker: Worker, control: Control) -> None:
@@ -131,7 +158,7 @@ class Load(threading.Thread):
 def test_a_hundred_swaps_under_load_fail_no_request_and_name_the_right_version(
     worker: Worker, control: Control
 ) -> None:
-    clients = [Load(worker, rows) for rows in (1, 1, 7)]
+    clients = [Load(worker, rows) for rows in (1, 1, 7, 1, 2, 1, 30, 1)]
     for client in clients:
         client.start()
     for swap in range(2, 102):
@@ -145,6 +172,37 @@ def test_a_hundred_swaps_under_load_fail_no_request_and_name_the_right_version(
         assert all(said == computed for _, said, computed in client.answers)
     seen = {said for client in clients for _, said, _ in client.answers}
     assert len(seen) > 50
+    runs, requests = (metric(worker, f'{name}_total{{endpoint="late"') for name in ("runs", "runs_requests"))
+    assert requests > runs  # they did share runs
+
+
+def metric(worker: Worker, beginning: str) -> float:
+    lines = worker.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").decode().splitlines()
+    return float(next(line for line in lines if line.startswith(f"bailiwick_{beginning}")).rpartition(" ")[2])
+
+
+def test_what_is_pipelined_is_answered_in_its_order(worker: Worker) -> None:
+    other = b"GET /v2/models/late/ready HTTP/1.1\r\nHost: x\r\n\r\n"
+    bodies = [json.dumps(request(x)).encode() for x in range(6)]
+    asked = [post(body, f"Content-Length: {len(body)}") for body in bodies]
+    for _ in range(3):
+        said = worker.raw(b"".join([*asked[:3], other, *asked[3:], b"this is not HTTP\r\n\r\n"]))
+        places = [said.find(b'"data":[%d.0]' % (1010 + x)) for x in range(3)]
+        places += [said.find(b'"ready":true'), *(said.find(b'"data":[%d.0]' % (1010 + x)) for x in range(3, 6))]
+        places.append(said.find(b"This is not HTTP/1.1"))
+        assert places == sorted(places)
+        assert min(places) > 0
+
+
+def test_who_sends_no_more_still_gets_an_answer(worker: Worker) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", worker.port), timeout=5) as client:
+            client.sendall(post(BODY, SIZED))
+            client.shutdown(socket.SHUT_WR)
+            said = b""
+            while chunk := client.recv(65536):
+                said += chunk
+        assert said.endswith(b'"data":[1011.0]}]}')
 
 
 @pytest.mark.parametrize(
@@ -265,7 +323,7 @@ def test_a_worker_is_replaced_without_a_failed_request(control: Control, tmp_pat
     thread = threading.Thread(target=client, daemon=True)
     thread.start()
     second = Worker(tmp_path, control.port, port=first.port)
-    time.sleep(2)
+    second.wait_beside(1)
     first.stop()
     before = answered
     time.sleep(0.3)

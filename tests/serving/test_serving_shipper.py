@@ -16,7 +16,7 @@ import pytest
 from bailiwick.endpoints.assignment import choose
 from bailiwick.endpoints.log import PredictionLog, prediction_schema
 from bailiwick.serving.shipper import Shipper
-from bailiwick.serving.spool import segments, streams
+from bailiwick.serving.streams import segments, streams
 from bailiwick.store.delta import DeltaTables
 from tests_support.serving import Serving
 

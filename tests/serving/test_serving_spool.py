@@ -15,7 +15,8 @@ import pytest
 
 from bailiwick.core.errors import LimitExceeded, Unavailable
 from bailiwick.serving.frames import frame, read_frames
-from bailiwick.serving.spool import SpoolWriter, is_alive, segments, streams
+from bailiwick.serving.spool import SpoolWriter
+from bailiwick.serving.streams import is_alive, segments, streams
 from tests_support.serving import Serving
 
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from bailiwick.serving.execution import Execution
-from bailiwick.serving.handler import InferenceHandler, Response
+from bailiwick.serving.admission import PEER
+from bailiwick.serving.handler import LATER, InferenceHandler, Response, form_of
 from bailiwick.serving.protocol import error_json
 
 Message = MutableMapping[str, Any]
@@ -18,7 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 
-async def _in_thread(work: Callable[[], Execution]) -> Execution:
+async def _in_thread(work: Callable[[], Any]) -> Any:
     return await asyncio.to_thread(work)
 
 
@@ -34,6 +34,7 @@ class InferenceApp:
         if scope["type"] != "http":
             raise RuntimeError(f"This application speaks HTTP only, not {scope['type']!r}.")
         headers = dict(scope["headers"])
+        headers[PEER] = str((scope.get("client") or ("",))[0]).encode()
         response = self._declared_too_large(headers)
         if response is None:
             message = await receive()
@@ -52,13 +53,16 @@ class InferenceApp:
         status, response_headers, answer = response
         await send({"type": "http.response.start", "status": status, "headers": response_headers})
         await send({"type": "http.response.body", "body": answer})
+        if self._handler.unsettled:
+            self._handler.settle()
 
     async def _handled(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> Response:
         try:
             apart = self._handler.routes.apart.get(path) if method == "POST" else None
             if apart is not None:
-                return await self._handler.handle_apart(apart, headers, body, _in_thread)
-            return self._handler.handle(method, path, headers, body)
+                return await self._handler.handle_apart(apart, headers, body, _in_thread, form=form_of(path))
+            response = self._handler.handle(method, path, headers, body)
+            return response if response.status != LATER else await asyncio.to_thread(self._handler.handle_later, path)
         except Exception:  # noqa: BLE001 - the edge of the process: no request may end without an answer
             _log.exception("a request failed in a way that was not foreseen")
             answer = error_json("The server failed; the failure is in its log.")

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from bailiwick.serving.matrix import columns_of
 from bailiwick.serving.packing import Block, blocks_of
 from bailiwick.serving.protocol import InferRequest, Refused, RequestTensor, flat_values, row_count, to_array
 from bailiwick.serving.tensors import TensorSpec
 
-_ONE_ROW = ([1, 1], [1])
+_ROW, _VALUE = [1, 1], [1]
 _MIN_INT64, _MAX_INT64 = -(1 << 63), (1 << 63) - 1
 _NOTHING: frozenset[str] = frozenset()
 
@@ -65,6 +66,14 @@ class Binder:
         self._time = self._add_context(time, "INT64")
         self._time_name = time
         self._size = len(self._slots)
+        self._plain = {
+            name: (slot.index, slot.spec.datatype, slot.types) for name, slot in self._slots.items() if slot.plain
+        }
+
+    def spec_of(self, name: str) -> TensorSpec | None:
+        """What a request may have under this name: an input, or the unit or time of its rows."""
+        slot = self._slots.get(name)
+        return None if slot is None else slot.spec
 
     def bind(self, request: InferRequest) -> Batch:
         """Raises Refused naming the input that is unknown, repeated, or of another datatype, shape or length."""
@@ -72,23 +81,23 @@ class Binder:
 
     def _bind_row(self, tensors: list[RequestTensor]) -> Batch | None:
         """One row of every input as plain values, which is what most requests are; None for anything else."""
-        slots = self._slots
+        plain = self._plain
         values: list[Any] = [None] * self._size
-        for tensor in tensors:
-            slot = slots.get(tensor.name)
-            data = tensor.data
-            if slot is None or data is None or len(data) != 1:
-                return None
-            value, index = data[0], slot.index
-            if (
-                type(value) not in slot.types
-                or not slot.plain
-                or tensor.datatype != slot.datatype
-                or tensor.shape not in _ONE_ROW
-                or values[index] is not None
-            ):
-                return None
-            values[index] = value
+        try:
+            for tensor in tensors:
+                index, datatype, types = plain[tensor.name]
+                (value,) = tensor.data  # type: ignore[misc] # None is a TypeError
+                shape = tensor.shape
+                if (
+                    type(value) not in types
+                    or tensor.datatype != datatype
+                    or (shape != _ROW and shape != _VALUE)  # noqa: PLR1714 - `in` compares more slowly
+                    or values[index] is not None
+                ):
+                    return None
+                values[index] = value
+        except (KeyError, TypeError, ValueError):
+            return None
         arrays: dict[str, np.ndarray] = {}
         for place in self._places:
             chosen = values[place.start : place.end]
@@ -104,7 +113,8 @@ class Binder:
             return None
         return Batch(1, arrays, None if unit is None else [unit], None if moment is None else [moment], _NOTHING)
 
-    def _bind_rows(self, tensors: list[RequestTensor]) -> Batch:
+    def _bind_rows(self, tensors: Sequence[RequestTensor]) -> Batch:
+        tensors = columns_of(tensors, self.specs)
         columns: list[list[Any] | None] = [None] * self._size
         rows = 0
         for tensor in tensors:
@@ -120,8 +130,8 @@ class Binder:
             columns[slot.index] = flat_values(tensor, slot.spec, count)
         if not rows:
             raise Refused(400, "The request has no inputs.")
-        units = None if self._key is None else columns[self._key]
-        times = None if self._time is None else columns[self._time]
+        units = None if self._key is None else _listed(columns[self._key])
+        times = None if self._time is None else _listed(columns[self._time])
         if times is not None and not _MIN_INT64 <= min(times) <= max(times) <= _MAX_INT64:
             raise Refused(400, f"A value of {self._time_name} is out of the range of INT64.")
         missing = frozenset(spec.name for spec in self.specs if columns[self._slots[spec.name].index] is None)
@@ -152,8 +162,13 @@ class Binder:
         return Refused(400, f"Input {name[:100]!r} is not known here; the inputs are: {known}.")
 
 
+def _listed(column: list[Any] | None) -> list[Any] | None:
+    """Units and times are worked with one by one, whatever they came as."""
+    return column if column is None or isinstance(column, list) else np.asarray(column).tolist()
+
+
 def _array(block: Block, columns: list[list[Any] | None], rows: int) -> np.ndarray:
-    if None in columns:
+    if any(column is None for column in columns):
         blank = [block.blank(1).ravel()[0]] * (rows * block.specs[0].width)
         columns = [blank if column is None else column for column in columns]
     return to_array(columns, block, rows)

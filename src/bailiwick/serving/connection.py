@@ -10,25 +10,35 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from time import perf_counter_ns
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote
 
 import httptools
 
-from bailiwick.serving.execution import Execution
-from bailiwick.serving.handler import MOST_APART, InferenceHandler, Response
+from bailiwick.serving.admission import PEER
+from bailiwick.serving.balance import Balance
+from bailiwick.serving.handler import LATER, Asked, InferenceHandler, Response, form_of
+from bailiwick.serving.inference import MOST_APART
 from bailiwick.serving.protocol import error_json
 from bailiwick.serving.router import CompiledEndpoint
+from bailiwick.serving.turns import Turn
 
 MAX_HEAD_BYTES = 65_536
 LINGER_SECONDS = 2.0
 
+HOLD_SECONDS = 0.05
+"""How long a client that was refused for load is not read: what it sends at once again stays in the kernel, and costs nothing."""
+
 _UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _log = logging.getLogger(__name__)
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+Done = TypeVar("Done")
 
 
 class _Request(NamedTuple):
@@ -44,13 +54,16 @@ class _Request(NamedTuple):
 class Listener:
     """What the connections of one listening socket share: the handler, the limits, and who is connected."""
 
-    def __init__(self, handler: InferenceHandler, *, max_body_bytes: int) -> None:
+    def __init__(self, handler: InferenceHandler, *, max_body_bytes: int, request_seconds: float = 60.0) -> None:
         self.handler = handler
         self.max_body_bytes = max_body_bytes
+        self.request_seconds = request_seconds
         self.connections: set[InferenceConnection] = set()
         self.date = b""
         self.now = 0.0
         self.tasks: set[asyncio.Task[None]] = set()
+        self.balance: Balance | None = None
+        self.turn = Turn(self._answer_together, surplus=handler.surplus, after=self._after_turn)
         self._threads = ThreadPoolExecutor(MOST_APART, thread_name_prefix="slow-model")  # started as they are needed
 
     def close_idle(self, older_than: float) -> None:
@@ -59,7 +72,36 @@ class Listener:
             if connection.last_data < older_than:
                 connection.close()
 
-    async def elsewhere(self, work: Callable[[], Execution]) -> Execution:
+    def spread(self) -> None:
+        """Let other workers have connections that they have too few of; those in the middle of a request stay."""
+        if self.balance is not None:
+            excess = self.balance.excess()
+            for connection in [each for each in self.connections if excess and each.movable][:excess]:
+                connection.hand_over(self.balance)
+
+    def hand_over(self) -> None:
+        """Let other workers go on with every connection that is between two requests, as far as they can take them now."""
+        if self.balance is not None:
+            for connection in [each for each in self.connections if each.movable]:
+                connection.hand_over(self.balance)
+
+    def refuse_slow(self, longest: float) -> None:
+        """Refuse requests that have been arriving for longer than so many seconds, however steadily."""
+        for connection in list(self.connections):
+            connection.refuse_slow(longest)
+
+    def _answer_together(self, asked: Sequence[Asked]) -> list[Response]:
+        try:
+            return self.handler.handle_together(asked)
+        except Exception:  # noqa: BLE001 - the edge of the process: no request may end without an answer
+            _log.exception("a request failed in a way that was not foreseen")
+            return [_plain(500, error_json("The server failed; the failure is in its log."))] * len(asked)
+
+    def _after_turn(self) -> None:
+        if self.handler.unsettled:
+            self.handler.settle()
+
+    async def elsewhere(self, work: Callable[[], Done]) -> Done:
         """Have a slow model answer while this thread does other things."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
@@ -67,8 +109,10 @@ class Listener:
 class InferenceConnection(asyncio.Protocol):
     """Requests are answered in the order they come, pipelined ones too."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, adopted: bool = False) -> None:
         self._listener = listener
+        self._settled = adopted  # whether the balance counts it as one of this worker's
+        self._within = False  # a request
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._finished = False  # what still comes is thrown away
@@ -78,19 +122,33 @@ class InferenceConnection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._watched: dict[bytes, bytes] | None = (
+            None  # the headers of a request that was not whole when last looked at
+        )
+        self._watched_since = 0.0
         self._behind: deque[_Request] | None = None  # what waits for a slow model's answer; None while there is none
+        self.gathered = 0  # requests that are answered at the end of the turn
+        self._held = False
 
     # -- the event loop calls ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        balance = self._listener.balance
+        if balance is not None and not self._settled:
+            self._settled = balance.settle(transport)
+            if not self._settled:
+                self._finished = True
+                return
         self._listener.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature is asyncio's
         """Forget the connection; an unfinished request was never seen by the handler."""
         self._finished = True
         self._listener.connections.discard(self)
+        if self._settled and self._listener.balance is not None:
+            self._listener.balance.left()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and answer every request that is complete."""
@@ -111,15 +169,62 @@ class InferenceConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client reads again."""
-        if self._behind is None:
+        self._read_on()
+
+    def hold_back(self) -> None:
+        """Read nothing for a moment: the client was refused for load, and may not have heard of `Retry-After`."""
+        if self._finished or self._held:
+            return
+        self._held = True
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(HOLD_SECONDS, self._let_go)
+
+    def _let_go(self) -> None:
+        self._held = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._behind is None and not self._held and not self._finished:
             self._transport.resume_reading()
+
+    def refuse_slow(self, longest: float) -> None:
+        """Called once a second, so that no request pays for being timed: each has a dictionary of headers of its own."""
+        if self._finished or not self._url or self._behind is not None:
+            self._watched = None
+        elif self._watched is not self._headers:
+            self._watched, self._watched_since = self._headers, self._listener.now
+        elif self._listener.now - self._watched_since > longest:
+            self._refuse(408, f"The request was not whole after {longest:g} seconds.")
+
+    def eof_received(self) -> None:
+        """The client sends no more; what it has asked is answered before the transport closes."""
+        if self.gathered:
+            self._listener.turn.flush()
 
     def close(self) -> None:
         """Close once everything written has been sent."""
+        if self.gathered:
+            self._listener.turn.flush()
         self._finished = True
         self._transport.close()
 
+    @property
+    def movable(self) -> bool:
+        """Whether nothing of a request or of an answer is here."""
+        waits = self._behind is not None or self._within or self.gathered or self._transport.get_write_buffer_size()
+        return not (self._finished or waits)
+
+    def hand_over(self, balance: Balance) -> None:
+        """Let another worker go on with the connection, which must be `movable`."""
+        if balance.hand_over(self._transport):
+            self._settled = False
+            self._finished = True
+
     # -- the parser calls ----------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._within = True
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's target."""
@@ -153,6 +258,7 @@ class InferenceConnection(asyncio.Protocol):
         """Answer."""
         if self._finished or self._parser.should_upgrade():
             return
+        self._within = False
         parts, method = self._body, self._parser.get_method().decode("latin-1")
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         path, headers = _path(self._url), self._headers
@@ -160,28 +266,74 @@ class InferenceConnection(asyncio.Protocol):
         if self._behind is not None:
             self._behind.append(_Request(method, path, headers, body, self._parser.should_keep_alive()))
             return
-        apart = self._listener.handler.routes.apart
-        if apart and path in apart and method == "POST":
-            request = _Request(method, path, headers, body, self._parser.should_keep_alive())
-            self._begin_apart(apart[path], request)
+        routes, turn = self._listener.handler.routes, self._listener.turn
+        if routes.handled:
+            headers[PEER] = self._peer()
+        if method == "POST":
+            apart = routes.apart.get(path)  # asked once: what is resident changes
+            if apart is not None:
+                if self._caught_up():
+                    self._begin_apart(apart, _Request(method, path, headers, body, self._parser.should_keep_alive()))
+                return
+            compiled = routes.infer_paths.get(path)
+            if compiled is not None and turn.gathers():
+                asked = Asked(compiled, headers, body, perf_counter_ns())
+                turn.add(asked, self, keep=self._parser.should_keep_alive())
+                return
+        if self._caught_up():
+            self._answer_at_once(_Request(method, path, headers, body, self._parser.should_keep_alive()))
+
+    def _answer_at_once(self, request: _Request) -> None:
+        response = self._handled(request.method, request.path, request.headers, request.body)
+        if response.status == LATER:
+            self._begin_later(request)
             return
-        self._write(self._handled(method, path, headers, body), is_head=method == "HEAD")
+        self._write(response, is_head=request.method == "HEAD", keep=request.keep)
+        if self._listener.handler.unsettled:
+            self._listener.handler.settle()
+
+    def _peer(self) -> bytes:
+        """The client's address, without its port."""
+        known = self._transport.get_extra_info("peername")
+        return str(known[0]).encode() if isinstance(known, tuple) else b""
+
+    def _caught_up(self) -> bool:
+        """Answer what came before and was gathered; whether there is still somebody to answer."""
+        if self.gathered:
+            self._listener.turn.flush()
+        return not self._finished
+
+    def answered(self, response: Response, *, keep: bool) -> None:
+        """Write the answer of a request that was gathered, unless the connection is gone."""
+        if not self._finished:
+            self._write(response, keep=keep)
 
     # -- slow models ---------------------------------------------------------------------------------------------------
 
     def _begin_apart(self, compiled: CompiledEndpoint, request: _Request) -> None:
+        listener = self._listener
+        self._begin(
+            listener.handler.handle_apart(
+                compiled, request.headers, request.body, listener.elsewhere, form=form_of(request.path)
+            ),
+            request,
+        )
+
+    def _begin_later(self, request: _Request) -> None:
+        loading = self._listener.handler.handle_later
+        self._begin(self._listener.elsewhere(lambda: loading(request.path)), request)
+
+    def _begin(self, answering: Coroutine[Any, Any, Response], request: _Request) -> None:
         self._behind = deque()
         self._transport.pause_reading()
-        task = asyncio.get_running_loop().create_task(self._answer_apart(compiled, request))
+        task = asyncio.get_running_loop().create_task(self._answer_slowly(answering, request))
         self._listener.tasks.add(task)  # the loop itself would let it be collected
         task.add_done_callback(self._listener.tasks.discard)
 
-    async def _answer_apart(self, compiled: CompiledEndpoint, request: _Request) -> None:
+    async def _answer_slowly(self, answering: Coroutine[Any, Any, Response], request: _Request) -> None:
         """Answer, then what came after it, up to the next that is slow."""
         try:
-            response = await self._listener.handler.handle_apart(
-                compiled, request.headers, request.body, self._listener.elsewhere
-            )
+            response = await answering
         except Exception:  # noqa: BLE001 - the edge of the process: no request may end without an answer
             _log.exception("a request failed in a way that was not foreseen")
             response = _plain(500, error_json("The server failed; the failure is in its log."))
@@ -190,6 +342,8 @@ class InferenceConnection(asyncio.Protocol):
         if self._finished:
             return
         self._write(response, keep=request.keep)
+        if self._listener.handler.unsettled:
+            self._listener.handler.settle()
         while behind and not self._finished:
             following = behind.popleft()
             found = self._listener.handler.routes.apart.get(following.path) if following.method == "POST" else None
@@ -198,9 +352,12 @@ class InferenceConnection(asyncio.Protocol):
                 self._behind = behind
                 return
             answer = self._handled(following.method, following.path, following.headers, following.body)
+            if answer.status == LATER:
+                self._begin_later(following)
+                self._behind = behind
+                return
             self._write(answer, is_head=following.method == "HEAD", keep=following.keep)
-        if not self._finished:
-            self._transport.resume_reading()
+        self._read_on()
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
@@ -247,6 +404,8 @@ class InferenceConnection(asyncio.Protocol):
 
     def _linger(self, response: Response) -> None:
         """Answer before the request is whole. Closing at once would reset the connection and lose the answer."""
+        if self.gathered:
+            self._listener.turn.flush()
         self._finished = True
         status, headers, body = response
         parts = [_STATUS_LINES[status], self._listener.date]

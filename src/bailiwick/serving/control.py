@@ -11,16 +11,24 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bailiwick.core.errors import Corrupted, InvalidInput, NotAllowed, NotFound, Unavailable
+from bailiwick.core.errors import Conflict, Corrupted, InvalidInput, NotAllowed, NotFound, Unavailable
 from bailiwick.endpoints.model import ROUTE_FORMAT, RouteTable
+from bailiwick.endpoints.reporting import WorkerReport
 
 POLL_SECONDS = 25
 TIMEOUT_SECONDS = 35
 
 _CHUNK = 1 << 20
-_NOT_FOUND, _UNCHANGED, _OK = 404, 204, 200
+_NOT_FOUND, _CONFLICT, _UNCHANGED, _OK = 404, 409, 204, 200
 
 _table = msgspec.json.Decoder(RouteTable)
+
+
+class _Held(msgspec.Struct):
+    held: int
+
+
+_held = msgspec.json.Decoder(_Held)
 
 
 class ControlClient:
@@ -61,10 +69,45 @@ class ControlClient:
         finally:
             connection.close()
 
-    def _get(self, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        connection = self._connect(self._host, self._port, timeout=TIMEOUT_SECONDS)
+    def report(self, report: WorkerReport, timeout: float) -> None:
+        """Say how this worker is doing. Raises Unavailable, NotAllowed."""
+        body = msgspec.json.encode(report)
+        connection, response = self._send("POST", "/api/v1/serving/reports", body, timeout=timeout)
         try:
-            connection.request("GET", self._prefix + path, headers=self._headers)
+            if response.status != _UNCHANGED:
+                self._read(response)
+        finally:
+            connection.close()
+
+    def send_spool(self, stream: str, start: int, *, begins: int, data: bytes) -> int:
+        """Hand on a part of a spool's segment; returns the bytes of the segment that the control plane has.
+
+        Raises Conflict when the spool is on the control plane's own machine; Unavailable, NotAllowed.
+        """
+        body = msgspec.json.encode({"begins": begins, "data": data})
+        return _held.decode(self._ask("PUT", f"/api/v1/spools/{stream}/{start}", body)).held
+
+    def finish_spool(self, stream: str) -> None:
+        """Say that everything of a spool was handed on. Raises what `send_spool` raises."""
+        self._ask("DELETE", f"/api/v1/spools/{stream}", b"")
+
+    def _ask(self, method: str, path: str, body: bytes) -> bytes:
+        connection, response = self._send(method, path, body)
+        try:
+            return self._read(response)
+        finally:
+            connection.close()
+
+    def _get(self, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        return self._send("GET", path, None)
+
+    def _send(
+        self, method: str, path: str, body: bytes | None, *, timeout: float = TIMEOUT_SECONDS
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection = self._connect(self._host, self._port, timeout=timeout)
+        headers = {**self._headers, "Content-Type": "application/json"} if body else self._headers
+        try:
+            connection.request(method, self._prefix + path, body=body, headers=headers)
             return connection, connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -82,6 +125,8 @@ class ControlClient:
             raise NotAllowed(
                 f"The control plane refuses this worker ({response.status}): {said}", hint="Check `token`."
             )
+        if response.status == _CONFLICT:
+            raise Conflict(f"The control plane at {self._address} refuses it: {said}")
         if response.status == _NOT_FOUND:
             raise NotFound(f"The control plane at {self._address} does not have it: {said}")
         raise Unavailable(f"The control plane at {self._address} answered {response.status}: {said}")

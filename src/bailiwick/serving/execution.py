@@ -18,7 +18,8 @@ from bailiwick.serving.runtime import ModelFailed
 class Execution(Struct, gc=False):
     """What became of a batch: `arm` when one variant took every row, else `variants` has one index byte a row.
 
-    `error` is empty unless the variant `failed` raised; then there are no outputs.
+    `error` is empty unless the variant `failed` raised; then there are no outputs, and `status` says whose fault it is.
+    `why` says what went wrong before, where another has answered in its place.
     """
 
     variant: int
@@ -26,6 +27,24 @@ class Execution(Struct, gc=False):
     outputs: Sequence[np.ndarray]
     failed: int = NO_FAILURE
     error: str = ""
+    status: int = 500
+    why: str = ""
+
+
+def assigned(compiled: CompiledEndpoint, batch: Batch, request_id: str) -> np.ndarray:
+    """The index of the variant of each row."""
+    if compiled.only is not None:
+        return np.zeros(batch.rows, np.uint8)
+    units = batch.units or [f"{request_id}:{row}" for row in range(batch.rows)]
+    return choose_many(compiled.endpoint, units)
+
+
+def refusal(chosen: np.ndarray, failed: int, error: str, *, status: int) -> Execution:
+    """What is kept of rows that were not run, or not to their end, because of the variant `failed`."""
+    first = int(chosen[0])
+    if (chosen == first).all():
+        return Execution(first, b"", (), failed, error, status)
+    return Execution(MIXED, chosen.tobytes(), (), failed, error, status)
 
 
 def execute(compiled: CompiledEndpoint, batch: Batch, request_id: str) -> Execution:
@@ -42,6 +61,64 @@ def execute(compiled: CompiledEndpoint, batch: Batch, request_id: str) -> Execut
     if (chosen == first).all():
         return _whole(compiled.arms[first], first, batch)
     return _split(compiled, batch, chosen)
+
+
+def execute_together(
+    compiled: CompiledEndpoint,
+    batches: Sequence[Batch],
+    request_ids: Sequence[str],
+    *,
+    alone_after_failure: bool = True,
+) -> list[Execution]:
+    """What `execute` gives for each, out of one run; batches must lack no input.
+
+    When the run fails, each is run alone, so that what is wrong with one request is told to that one only; or nothing is
+    returned, for a caller who runs them again himself.
+    """
+    if len(batches) > 1:
+        merged = _joined(batches)
+        done = _together(compiled, merged, batches, request_ids)
+        if not done.error and all(len(values) == merged.rows for values in done.outputs):
+            return _parted(done, batches)
+        if not alone_after_failure:
+            return []
+    return [execute(compiled, batch, request_id) for batch, request_id in zip(batches, request_ids, strict=True)]
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    arrays = {name: np.concatenate([batch.arrays[name] for batch in batches]) for name in batches[0].arrays}
+    return Batch(sum(batch.rows for batch in batches), arrays, None, None, batches[0].missing)
+
+
+def _together(
+    compiled: CompiledEndpoint, merged: Batch, batches: Sequence[Batch], request_ids: Sequence[str]
+) -> Execution:
+    if compiled.only is not None:
+        return _whole(compiled.only, 0, merged)
+    units: list[str] = []
+    for batch, request_id in zip(batches, request_ids, strict=True):
+        units += batch.units or [f"{request_id}:{row}" for row in range(batch.rows)]
+    chosen = choose_many(compiled.endpoint, units)
+    first = int(chosen[0])
+    if (chosen == first).all():
+        return _whole(compiled.arms[first], first, merged)
+    return _split(compiled, merged, chosen)
+
+
+def _parted(done: Execution, batches: Sequence[Batch]) -> list[Execution]:
+    """Views of the joint outputs, one for each batch, in order."""
+    parted, start = [], 0
+    for batch in batches:
+        end = start + batch.rows
+        outputs = [values[start:end] for values in done.outputs]
+        variant, variants = done.variant, b""
+        if variant == MIXED:
+            variants = done.variants[start:end]
+            if variants.count(variants[0]) == len(variants):
+                variant, variants = variants[0], b""
+        parted.append(Execution(variant, variants, outputs))
+        start = end
+    return parted
 
 
 def _whole(arm: Arm, index: int, batch: Batch) -> Execution:

@@ -13,28 +13,43 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from bailiwick.core.errors import BailiwickError, Corrupted, InvalidInput, Unavailable
+from bailiwick.core.errors import BailiwickError, Corrupted, InvalidInput, NotAllowed, NotFound, Unavailable
 from bailiwick.endpoints.model import ROUTE_FORMAT, Endpoint, RouteTable
 from bailiwick.serving.control import ControlClient, parse_table
 from bailiwick.serving.handler import InferenceHandler
 from bailiwick.serving.metrics import Metrics
 from bailiwick.serving.models import ModelSet, Opener
-from bailiwick.serving.router import CompiledEndpoint, compile_endpoint, compile_routes
+from bailiwick.serving.router import CompiledEndpoint, compile_endpoint, compile_routes, named_by_policy
 from bailiwick.serving.runtime import OnnxRuntime
+from bailiwick.serving.runtimes.residency import Residency
+from bailiwick.serving.shelf import Shelf
 
 FIRST_DELAY_SECONDS = 0.1
 LAST_DELAY_SECONDS = 5.0
 KEEP_PACKAGE_SECONDS = 600.0
+SHELF_SECONDS = 0.5
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
 
 
+class ModelBound(NamedTuple):
+    """Most bytes of models that a process holds, 0 for all that are routed to; and how long a request waits for a load."""
+
+    bytes: int = 0
+    seconds: float = 10.0
+
+
+UNBOUNDED = ModelBound()
+
+
 class RouteCache:
-    """`routes.json` and `packages/<digest>.onnx` in one folder, shared by the workers of a machine.
+    """`routes.json` and `packages/<digest>.onnx` in one folder, shared by the workers of a machine; beside a package may be a
+    note of what was found when it was loaded.
 
     The ending is older than packages that are not ONNX; files tell their kind themselves.
     """
@@ -62,11 +77,12 @@ class RouteCache:
         temporary = self._routes.with_name(f".routes-{os.getpid()}")
         temporary.write_bytes(msgspec.json.encode(table))
         temporary.replace(self._routes)
-        needed = {f"{variant.package}.onnx" for endpoint in table.endpoints for variant in endpoint.variants}
+        needed = {f"{package}.onnx" for endpoint in table.endpoints for package in endpoint.packages}
         oldest = time.time() - KEEP_PACKAGE_SECONDS
         for path in self._packages.glob("*.onnx"):
             if path.name not in needed and path.stat().st_mtime < oldest:
                 path.unlink(missing_ok=True)
+                path.with_suffix(".json").unlink(missing_ok=True)
 
 
 class RouteFollower:
@@ -79,15 +95,26 @@ class RouteFollower:
         handler: InferenceHandler,
         metrics: Metrics,
         opened: Opener = OnnxRuntime,
+        shelf: Shelf | None = None,
+        bound: ModelBound = UNBOUNDED,
     ) -> None:
+        """With a `shelf`, clients may unload endpoints and load them again."""
         self._control = control
         self._cache = cache
         self._handler = handler
         self._metrics = metrics
-        self._models = ModelSet(self._fetch, opened)
+        self.residency = (
+            Residency(bound.bytes, self._fetch, opened, load_seconds=bound.seconds) if bound.bytes else None
+        )
+        self._models = ModelSet(self._fetch, opened, self.residency)
         self._compiled: dict[str, CompiledEndpoint] = {}
+        self._shelf = shelf
+        self._table: RouteTable | None = None  # last installed
+        self._shelved: frozenset[str] = frozenset()  # what of it was left out
+        self._installing = threading.RLock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="route-follower", daemon=True)
+        self._unfetched = False  # something that only a policy names could not be fetched for now
         self.load_failures = 0
 
     def start(self) -> None:
@@ -96,6 +123,8 @@ class RouteFollower:
         if table is not None:
             self.install(table)
         self._thread.start()
+        if self._shelf is not None:
+            threading.Thread(target=self._watch_shelf, name="shelf", daemon=True).start()
 
     def stop(self) -> None:
         """Ask the thread to end; it does not hold up the process. Nothing is answered any more, so models are let go."""
@@ -107,12 +136,54 @@ class RouteFollower:
 
         False when trying again may load more: a package could not be fetched for now.
         """
+        with self._installing:
+            return self._install(table)
+
+    def load(self, name: str) -> None:
+        """Serve an unloaded endpoint again, once it is loaded and warm. May be repeated; any thread.
+
+        Raises NotFound for what is not deployed, Unavailable when it cannot be loaded.
+        """
+        self._move(name, unloaded=False)
+        if name in self._handler.failures:
+            raise Unavailable(f"failed to load {name!r}: {self._handler.failures[name]}")
+
+    def unload(self, name: str) -> None:
+        """Stop serving an endpoint on this machine until `load`, and free its memory. May be repeated; any thread."""
+        self._move(name, unloaded=True)
+
+    def _move(self, name: str, *, unloaded: bool) -> None:
+        if self._shelf is None:
+            raise NotAllowed(
+                "Clients may not load and unload endpoints here.", hint="The setting repository_control lets them."
+            )
+        with self._installing:
+            if self._table is None or all(endpoint.name != name for endpoint in self._table.endpoints):
+                verb = "unload" if unloaded else "load"
+                raise NotFound(f"failed to {verb} {name[:100]!r}: no such endpoint is deployed.")
+            self._shelf.change(name, unloaded=unloaded)
+            self._install(self._table)
+
+    def _watch_shelf(self) -> None:
+        """What another worker of this machine unloads is unloaded here too."""
+        while not self._stopping.wait(SHELF_SECONDS):
+            with self._installing:
+                if self._shelf is not None and self._table is not None and self._shelf.names() != self._shelved:
+                    self._install(self._table)
+
+    def _install(self, table: RouteTable) -> bool:
         failures: dict[str, str] = {}
         settled = True
         compiled: dict[str, CompiledEndpoint] = {}
+        self._table = table
+        self._shelved = frozenset() if self._shelf is None else self._shelf.names()
         for endpoint in table.endpoints:
+            if endpoint.name in self._shelved:
+                continue
             try:
-                compiled[endpoint.name] = self._ready(endpoint)
+                found = compiled[endpoint.name] = self._ready(endpoint)
+                failures |= {f"{endpoint.name}: {what}": said for what, said in found.problems.items()}
+                settled = settled and not self._unfetched
             except (BailiwickError, OSError) as error:
                 failures[endpoint.name] = str(error)
                 settled = settled and not isinstance(error, Unavailable)
@@ -125,18 +196,29 @@ class RouteFollower:
     def _put_in_force(self, revision: int, compiled: dict[str, CompiledEndpoint], failures: Mapping[str, str]) -> None:
         self.load_failures += len(failures)
         self._handler.failures = failures
-        self._handler.routes = compile_routes(revision, compiled)  # the swap: one assignment
+        self._handler.unloaded = self._shelved
+        self._handler.routes = routes = compile_routes(revision, compiled)  # the swap: one assignment
         self._compiled = compiled
-        arms = [(name, arm) for name, found in compiled.items() for arm in found.arms]
-        self._models.keep(arm.variant.package for _, arm in arms)
-        self._metrics.keep(compiled, [(name, arm.variant.name) for name, arm in arms])
+        self._models.keep(package for found in compiled.values() for package in found.source.packages)
+        self._metrics.keep(compiled, [pair for found in compiled.values() for pair in _answering(found)])
+        self._handler.forget(routes)
 
     def _ready(self, endpoint: Endpoint) -> CompiledEndpoint:
         before = self._compiled.get(endpoint.name)
-        if before is not None and before.source == endpoint:
+        self._unfetched = False
+        if before is not None and before.source == endpoint and not before.problems:
             return before
         live = [variant for variant in endpoint.variants if variant.weight > 0]
-        return compile_endpoint(endpoint, {variant.package: self._models.load(variant.package) for variant in live})
+        runtimes = {variant.package: self._models.load(variant.package) for variant in live}
+        problems: dict[str, str] = {}
+        for what, variant in named_by_policy(endpoint).items():
+            try:
+                runtimes[variant.package] = self._models.load(variant.package)
+            except (BailiwickError, OSError) as error:
+                problems[what] = str(error)
+                self._unfetched = self._unfetched or isinstance(error, Unavailable)
+                _log.error("endpoint %s goes on without its %s: %s", endpoint.name, what, error)
+        return compile_endpoint(endpoint, runtimes, problems=problems)
 
     def _fetch(self, digest: str) -> Path:
         path = self._cache.package(digest)
@@ -170,7 +252,16 @@ class RouteFollower:
 
     def _keep(self, revision: int) -> None:
         in_force = tuple(compiled.source for compiled in self._compiled.values())
+        if self._table is not None:  # what is unloaded can be loaded again, also after a restart without control
+            in_force += tuple(endpoint for endpoint in self._table.endpoints if endpoint.name in self._shelved)
         try:
             self._cache.save(RouteTable(format=ROUTE_FORMAT, revision=revision, endpoints=in_force))
         except OSError as error:
             _log.warning("the route table could not be kept on disk: %s", error)
+
+
+def _answering(compiled: CompiledEndpoint) -> list[tuple[str, str]]:
+    """(endpoint, variant) of everything whose answers callers may get."""
+    handling = compiled.handling
+    others = [] if handling is None else [*handling.choices.values(), *handling.fallbacks]
+    return [(compiled.endpoint.name, arm.variant.name) for each in (compiled, *others) for arm in each.arms]

@@ -2,7 +2,8 @@
 
 A frame is `u32 length, u32 crc32, payload`, little-endian. A payload begins with its version and kind. A prediction's
 payload holds the request body as received and the outputs as bytes, so that the hot path formats nothing; a definition,
-written before its first use in each segment, says how to read them.
+written before its first use in each segment, says how to read them. Bodies are infer requests of the Open Inference
+Protocol, whatever the client spoke; `wire.recorded_request` reads them, those with binary tensors too.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from bailiwick.endpoints.model import Endpoint
 from bailiwick.serving.tensors import TensorSpec
 
 VERSION = 1
-DEFINITION, PREDICTION, OUTCOMES = 1, 2, 3
+DEFINITION, PREDICTION, OUTCOMES, WITHHELD, REFUSED = 1, 2, 3, 4, 5
+"""A WITHHELD frame is a prediction whose inputs are not kept; its body holds the unit and the event time at most."""
 MIXED = NO_FAILURE = 255
+SHADOW, FALLBACK = "shadow", "fallback"
 
 _FRAME = struct.Struct("<II")
 _KIND = struct.Struct("<BB")
 _PREDICTION = struct.Struct("<BBIqiHBBIBIIH")
 _OUTCOMES = struct.Struct("<BBqH")
+_REFUSED = struct.Struct("<BBqHIHH")
 
 FRAME_BYTES = _FRAME.size
 
@@ -38,6 +42,7 @@ class Definition(Struct, frozen=True):
     endpoint: Endpoint
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    role: str = ""  # SHADOW, FALLBACK, or none: what the split or the caller chose
 
 
 class Prediction(Struct, frozen=True):
@@ -56,6 +61,18 @@ class Prediction(Struct, frozen=True):
     request_id: str
     body: bytes
     outputs: tuple[bytes, ...]
+    error: str
+    withheld: bool = False
+
+
+class Refusal(Struct, frozen=True):
+    """A request that an endpoint did not take, with the status it got and how many bytes its body had."""
+
+    endpoint: str
+    received: int
+    status: int
+    body_bytes: int
+    request_id: str
     error: str
 
 
@@ -86,11 +103,12 @@ def prediction_payload(
     outputs: bytes,
     failed: int = NO_FAILURE,
     error: bytes = b"",
+    withheld: bool = False,
 ) -> bytes:
     """`variant` is MIXED when `variants` has one index a row; `outputs` are `output_bytes` joined in order."""
     head = _PREDICTION.pack(
         VERSION,
-        PREDICTION,
+        WITHHELD if withheld else PREDICTION,
         reference,
         received,
         latency_us,
@@ -115,6 +133,21 @@ def outcomes_payload(outcomes: Outcomes) -> bytes:
     """Kind, time, endpoint and the body as received."""
     name = outcomes.endpoint.encode()
     return _OUTCOMES.pack(VERSION, OUTCOMES, outcomes.received, len(name)) + name + outcomes.body
+
+
+def refusal_payload(refusal: Refusal) -> bytes:
+    """Kind, numbers, then endpoint, id and error as texts."""
+    name, request_id = refusal.endpoint.encode(), refusal.request_id.encode()
+    head = _REFUSED.pack(
+        VERSION,
+        REFUSED,
+        refusal.received,
+        refusal.status,
+        min(refusal.body_bytes, (1 << 32) - 1),
+        len(name),
+        len(request_id),
+    )
+    return b"".join((head, name, request_id, refusal.error.encode("utf-8", "replace")))
 
 
 def output_bytes(values: np.ndarray) -> bytes:
@@ -147,7 +180,9 @@ def read_frames(data: bytes) -> Iterator[tuple[int, memoryview]]:
 _definition = msgspec.json.Decoder(Definition)
 
 
-def read_payload(payload: memoryview, definitions: dict[int, Definition]) -> Definition | Prediction | Outcomes:
+def read_payload(
+    payload: memoryview, definitions: dict[int, Definition]
+) -> Definition | Prediction | Outcomes | Refusal:
     """Decode one payload; definitions met are remembered in `definitions`. Raises Corrupted."""
     version, kind = _KIND.unpack_from(payload)
     if version != VERSION:
@@ -160,13 +195,22 @@ def read_payload(payload: memoryview, definitions: dict[int, Definition]) -> Def
         _, _, received, length = _OUTCOMES.unpack_from(payload)
         rest = bytes(payload[_OUTCOMES.size :])
         return Outcomes(rest[:length].decode(), received, rest[length:])
-    if kind == PREDICTION:
+    if kind in {PREDICTION, WITHHELD}:
         return _prediction(payload, definitions)
+    if kind == REFUSED:
+        return _refusal(payload)
     raise Corrupted(f"A spool frame has unknown kind {kind}.")
 
 
+def _refusal(payload: memoryview) -> Refusal:
+    _, _, received, status, body_bytes, name, request_id = _REFUSED.unpack_from(payload)
+    rest = bytes(payload[_REFUSED.size :])
+    error = rest[name + request_id :].decode(errors="replace")
+    return Refusal(rest[:name].decode(), received, status, body_bytes, rest[name : name + request_id].decode(), error)
+
+
 def _prediction(payload: memoryview, definitions: dict[int, Definition]) -> Prediction:
-    _, _, reference, received, latency, status, variant, failed, rows, *lengths = _PREDICTION.unpack_from(payload)
+    _, kind, reference, received, latency, status, variant, failed, rows, *lengths = _PREDICTION.unpack_from(payload)
     definition = definitions.get(reference)
     if definition is None:
         raise Corrupted(f"A spool frame names definition {reference}, which was not written before it.")
@@ -187,6 +231,7 @@ def _prediction(payload: memoryview, definitions: dict[int, Definition]) -> Pred
         rest[id_length:body],
         _outputs(rest[variants:outputs], definition.outputs, rows) if outputs_length else (),
         rest[outputs : outputs + error_length].decode(errors="replace"),
+        kind == WITHHELD,
     )
 
 

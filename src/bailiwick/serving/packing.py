@@ -34,6 +34,7 @@ _ONNX_TYPES = {
     "FP16": "FLOAT16",
     "FP32": "FLOAT",
     "FP64": "DOUBLE",
+    "BF16": "FLOAT",
     "BYTES": "STRING",
 }
 _SPLIT_NEEDS_COUNT = 18
@@ -68,8 +69,9 @@ def blocks_of(specs: Sequence[TensorSpec]) -> tuple[Block, ...]:
 
 
 def pack_inputs(model: onnx.ModelProto, blocks: Sequence[Block]) -> None:
-    """Change the model so that it is fed by `blocks`."""
+    """Change the model so that it is fed by `blocks`, and takes and gives float32 where it has bfloat16."""
     graph = model.graph
+    _widen(graph, [spec.name for block in blocks for spec in block.specs])
     versions = [entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}]
     if not versions:
         model.opset_import.append(helper.make_opsetid("", _DEFAULT_OPSET))
@@ -82,6 +84,36 @@ def pack_inputs(model: onnx.ModelProto, blocks: Sequence[Block]) -> None:
     del graph.node[:], graph.input[:]
     graph.node.extend(nodes)
     graph.input.extend(inputs)
+
+
+def _widen(graph: onnx.GraphProto, inputs: Sequence[str]) -> None:
+    """Casts behind inputs and before outputs of bfloat16, which NumPy does not have."""
+    half, single = int(onnx.TensorProto.BFLOAT16), int(onnx.TensorProto.FLOAT)
+    for declared in graph.input:
+        if declared.name in inputs and declared.type.tensor_type.elem_type == half:
+            inner = f"bailiwick.narrow.{declared.name}"
+            _rename_uses(graph, declared.name, inner)
+            graph.node.insert(0, helper.make_node("Cast", [declared.name], [inner], to=half))
+            declared.type.tensor_type.elem_type = single
+    for declared in graph.output:
+        if declared.type.tensor_type.elem_type == half:
+            inner = f"bailiwick.wide.{declared.name}"
+            _rename_uses(graph, declared.name, inner)
+            graph.node.append(helper.make_node("Cast", [inner], [declared.name], to=single))
+            declared.type.tensor_type.elem_type = single
+
+
+def _rename_uses(graph: onnx.GraphProto, name: str, other: str) -> None:
+    """In this graph and in those inside of its nodes."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, used in enumerate(names):
+                if used == name:
+                    names[place] = other
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node:
+                    _rename_uses(inner, name, other)
 
 
 def _split(block: Block, opset: int) -> onnx.NodeProto:

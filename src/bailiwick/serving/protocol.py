@@ -12,7 +12,13 @@ import orjson
 from msgspec import Struct
 
 from bailiwick.serving.packing import Block
-from bailiwick.serving.tensors import TensorSpec
+from bailiwick.serving.tensors import FLOATS, TensorSpec
+
+_EXACT = 1 << 53
+"""Whole numbers up to here are themselves as floats."""
+
+_BF16_OVERFLOW = float((1 << 128) - (1 << 119))
+"""Numbers from here on would become infinite."""
 
 _ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 
@@ -27,7 +33,7 @@ class Refused(Exception):
 
 
 class RequestTensor(Struct, gc=False):
-    """One input as sent; `data` is row-major, flat or nested."""
+    """One input as sent; `data` is row-major, flat or nested. Where values came as bytes it is a flat NumPy array."""
 
     name: str
     datatype: str
@@ -39,6 +45,7 @@ class RequestedOutput(Struct, gc=False):
     """An output that the client asks for by name."""
 
     name: str
+    parameters: dict[str, Any] | None = None
 
 
 class InferRequest(Struct, gc=False):
@@ -47,6 +54,7 @@ class InferRequest(Struct, gc=False):
     inputs: list[RequestTensor]
     id: str | None = None
     outputs: list[RequestedOutput] | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class OutcomesRequest(Struct, gc=False):
@@ -106,41 +114,78 @@ def row_count(tensor: RequestTensor, spec: TensorSpec) -> int:
     return shape[0]
 
 
-def flat_values(tensor: RequestTensor, spec: TensorSpec, rows: int) -> list[Any]:
-    """The tensor's values as one flat list of rows x width, each of a type that `spec` takes. Raises Refused."""
-    values = tensor.data
-    if values is None:
-        raise Refused(400, f"Input {spec.name} has no data.")
-    while values and type(values[0]) is list:
-        values = _unnested(values, spec)
-    if len(values) != rows * spec.width:
-        raise Refused(
-            400, f"Input {spec.name} has {len(values)} values; shape {tensor.shape} needs {rows * spec.width}."
-        )
+def flat_values(tensor: RequestTensor, spec: TensorSpec, rows: int) -> Any:
+    """The tensor's values, rows x width, as one flat list or array, each of a type that `spec` takes. Raises Refused."""
+    values = nested_values(tensor, rows * spec.width)
+    if not isinstance(values, list):
+        return _without_nan(values, spec)
     if not set(map(type, values)) <= spec.python_types:
         values = _without_nulls(values, spec)
     return values
 
 
-def flat_nullable(values: list[Any]) -> list[Any]:
-    """Values of an accepted tensor as sent, unnested, nulls kept: what the prediction log stores."""
-    while values and type(values[0]) is list:
-        values = [value for part in values for value in part]
+def nested_values(tensor: RequestTensor, count: int) -> Any:
+    """The tensor's `count` values, flat, of whatever types. Raises Refused."""
+    values: Any = tensor.data
+    if values is None:
+        raise Refused(400, f"Input {tensor.name[:100]} has no data.")
+    if isinstance(values, list) and values and type(values[0]) is list:
+        values = _unnested(values, tensor)
+    if len(values) != count:
+        raise Refused(
+            400, f"Input {tensor.name[:100]} has {len(values)} values; shape {tensor.shape[:8]} needs {count}."
+        )
     return values
 
 
-def _unnested(values: list[Any], spec: TensorSpec) -> list[Any]:
-    if any(type(part) is not list for part in values):
-        raise Refused(400, f"Input {spec.name} mixes nested and flat data.")
-    return [value for part in values for value in part]
+def flat_nullable(values: Any) -> list[Any]:
+    """Values of an accepted tensor as sent, unnested, nulls kept: what the prediction log stores."""
+    if not isinstance(values, list):
+        listed: list[Any] = values.tolist()
+        return listed
+    flat: list[Any] = values
+    while flat and type(flat[0]) is list:
+        flat = [value for part in flat for value in part]
+    return flat
+
+
+def _unnested(values: list[Any], tensor: RequestTensor) -> list[Any]:
+    """Raises Refused where lists lie in one another otherwise than the shape says; dimensions of 1 may be left out."""
+    name, shape = tensor.name[:100], tensor.shape[:8]
+    sizes = [len(values)]
+    while values and type(values[0]) is list:
+        sizes.append(len(values[0]))
+        if any(type(part) is not list for part in values):
+            raise Refused(400, f"Input {name} mixes nested and flat data.")
+        if any(len(part) != sizes[-1] for part in values):
+            raise Refused(400, f"Input {name} has nested data of uneven lengths.")
+        values = [value for part in values for value in part]
+    if [size for size in sizes if size != 1] != [size for size in tensor.shape if size != 1]:
+        raise Refused(400, f"Input {name} has data nested as {sizes[:8]}, which is not shape {shape}.")
+    return values
+
+
+def _without_nan(values: Any, spec: TensorSpec) -> Any:
+    """Values that came as bytes; NaN is refused where null would be."""
+    if not spec.nullable and spec.datatype in FLOATS and np.isnan(values).any():
+        place = int(np.argmax(np.isnan(values)))
+        raise Refused(400, f"Input {spec.name} takes no missing values; value {place} is NaN.")
+    return values
 
 
 def _without_nulls(values: list[Any], spec: TensorSpec) -> list[Any]:
     null, taken = spec.null, spec.python_types
+    found = list(values)
     for index, value in enumerate(values):
-        if type(value) not in taken and (value is not None or null is None):
+        if type(value) in taken:
+            continue
+        if value is None and null is not None:
+            found[index] = null
+        elif type(value) is float and int in taken and value.is_integer() and abs(value) <= _EXACT:
+            found[index] = int(value)  # as JSON has it, 5.0 is a whole number
+        else:
             raise Refused(400, f"Input {spec.name} is {spec.datatype}; value {index} is {orjson_text(value)}.")
-    return [null if value is None else value for value in values]
+    return found
 
 
 def orjson_text(value: object) -> str:
@@ -158,11 +203,18 @@ def to_array(columns: Sequence[list[Any] | None], block: Block, rows: int) -> np
         with np.errstate(over="raise"):
             array: np.ndarray = np.array(columns, dtype=block.specs[0].dtype)
     except (OverflowError, FloatingPointError):
-        names = ", ".join(spec.name for spec in block.specs)
-        raise Refused(400, f"A value of {names} is out of the range of {block.specs[0].datatype}.") from None
+        raise _out_of_range(block) from None
+    # The graph rounds to BF16 without a word.
+    if block.specs[0].datatype == "BF16" and (np.abs(array[np.isfinite(array)]) >= _BF16_OVERFLOW).any():
+        raise _out_of_range(block)
     if len(block.specs) > 1:
         return np.ascontiguousarray(array.T)
     return array.reshape(rows, *block.row_shape)
+
+
+def _out_of_range(block: Block) -> Refused:
+    names = ", ".join(spec.name for spec in block.specs)
+    return Refused(400, f"A value of {names} is out of the range of {block.specs[0].datatype}.")
 
 
 def output_opening(spec: TensorSpec) -> bytes:

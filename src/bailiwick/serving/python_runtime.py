@@ -59,6 +59,7 @@ class PythonRuntime:
     """One package, run by `processes` processes, each of which answers one call at a time."""
 
     apart = True
+    platform = "python"
 
     def __init__(self, package: Path, models: PythonModels) -> None:
         folder = Path(tempfile.mkdtemp(prefix="bailiwick-serving-"))
@@ -77,6 +78,7 @@ class PythonRuntime:
             raise
         self.blocks = blocks_of(self.signature.inputs)
         self._seconds = models.seconds
+        self.lanes = models.processes  # runs at a time
         self._pool = _Pool(folder, model, manifest, interpreter, models)
         # By the last reference, not by the set of models: a request may still be with a version that was replaced.
         self._finalizer = weakref.finalize(self, self._pool.close)

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import NamedTuple
 
 import orjson
+from msgspec import structs
 
 from bailiwick.core.errors import InvalidInput
-from bailiwick.endpoints.model import BASIS_POINTS, Endpoint, Variant
+from bailiwick.endpoints.model import BASIS_POINTS, NO_POLICY, BreakerRule, Endpoint, Policy, Variant
 from bailiwick.serving.binder import Binder
-from bailiwick.serving.frames import Definition
+from bailiwick.serving.constant import constant_runtime
+from bailiwick.serving.frames import FALLBACK, SHADOW, Definition
 from bailiwick.serving.packing import Block
 from bailiwick.serving.protocol import output_opening
+from bailiwick.serving.rowwise import answers_row_by_row, worth_gathering
 from bailiwick.serving.runtime import Runtime
+from bailiwick.serving.runtimes.residency import ResidentRuntime
 from bailiwick.serving.tensors import Signature, TensorSpec
+from bailiwick.serving.withholding import Withholding, withholding_of
 
 UNASSIGNED_EPOCH = 0
 """Epoch of predictions whose client chose the version itself: they are no evidence about a split."""
+
+MOST_ROWS = 256
+"""Rows of one run of several requests: more gain nothing (`docs/decisions/0016`), and the first waits for the last."""
+
+MOST_LANES = 256
+"""Runs at a time of a model that says no number of its own (`lanes`)."""
+
+MOST_IN_TURN = 1024
+"""Requests of one endpoint that may wait for their turn in a worker, where its policy does not say."""
 
 _references = count(1)
 
@@ -49,7 +63,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class CompiledEndpoint:
-    """An endpoint ready to answer: `source` as routed by control, `endpoint` without arms of weight zero. `definition` tells the spool how its predictions are to be read."""
+    """An endpoint ready to answer: `source` as routed by control, `endpoint` without arms of weight zero. `definition` tells the spool how its predictions are to be read, `withholding` what of a request is not written to it."""
 
     source: Endpoint
     endpoint: Endpoint
@@ -60,6 +74,43 @@ class CompiledEndpoint:
     output_openings: tuple[bytes, ...]
     mixed_opening: bytes
     definition: Definition
+    withholding: Withholding | None = None
+    most_rows: int = 0
+    """Rows that one run of several requests may have; 0 where requests are never run together."""
+    worth_gathering: int = 2
+    """How many requests of one turn are cheaper to answer together than one by one."""
+    lanes: int = 1
+    """Runs that its slowest model makes at a time."""
+    handling: Handling | None = None
+    """What else than the split decides about a request; None where nothing does."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Shadows, fallbacks and variants without traffic that are not there, and why."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether a model behind it may take long."""
+        return any([arm.runtime.apart for arm in self.arms])  # noqa: C419 - each is asked, and so stays for a moment
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowing:
+    """A version that gets copies of the requests of a share of the units, in basis points."""
+
+    compiled: CompiledEndpoint
+    share: int
+    salt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """An endpoint's policy, ready to be asked. `choices` are the variants that callers may ask for, by name."""
+
+    policy: Policy
+    header: bytes
+    choices: Mapping[str, CompiledEndpoint]
+    shadows: tuple[Shadowing, ...]
+    fallbacks: tuple[CompiledEndpoint, ...]
+    breaker: BreakerRule | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +121,27 @@ class Routes:
     endpoints: Mapping[str, CompiledEndpoint]
     pinned: Mapping[tuple[str, str], CompiledEndpoint]
     infer_paths: Mapping[str, CompiledEndpoint]
+    other_paths: Mapping[str, CompiledEndpoint]
+    """Where inference is asked for in other protocols."""
     apart: Mapping[str, CompiledEndpoint]
-    """Those of `infer_paths` behind which a model may take long."""
+    """Those of `infer_paths` and `other_paths` behind which a model may take long."""
+    handled: bool = False
+    """Whether any endpoint has a policy."""
+    least_queue: int = MOST_IN_TURN
+    """The smallest number of requests that any endpoint lets wait."""
 
 
-NO_ROUTES = Routes(revision=0, endpoints={}, pinned={}, infer_paths={}, apart={})
+NO_ROUTES = Routes(revision=0, endpoints={}, pinned={}, infer_paths={}, other_paths={}, apart={})
 
 
-def compile_endpoint(endpoint: Endpoint, runtimes: Mapping[str, Runtime]) -> CompiledEndpoint:
-    """Raises InvalidInput when the variants cannot stand behind one name: other outputs, or one input of two types."""
+def compile_endpoint(
+    endpoint: Endpoint, runtimes: Mapping[str, Runtime], *, problems: Mapping[str, str] | None = None
+) -> CompiledEndpoint:
+    """Raises InvalidInput when the variants cannot stand behind one name: other outputs, or one input of two types.
+
+    What only the policy names may be missing in `runtimes`, for reasons that are in `problems`, or may not fit: then it is
+    left out, and the endpoint says so in its own `problems`.
+    """
     live = tuple(variant for variant in endpoint.variants if variant.weight > 0)
     routed = Endpoint(
         name=endpoint.name,
@@ -87,45 +150,198 @@ def compile_endpoint(endpoint: Endpoint, runtimes: Mapping[str, Runtime]) -> Com
         variants=live,
         key=endpoint.key,
         time=endpoint.time,
+        recording=endpoint.recording,
     )
+    beside = [
+        runtimes[each.package].signature for each in named_by_policy(endpoint).values() if each.package in runtimes
+    ]
     inputs, outputs = _joint_signature(endpoint.name, [runtimes[variant.package].signature for variant in live])
-    binder = Binder(inputs, key=endpoint.key, time=endpoint.time)
+    binder = Binder(_with_more(inputs, beside), key=endpoint.key, time=endpoint.time)
     arms = tuple(_arm(endpoint.name, variant, runtimes[variant.package], binder) for variant in live)
+    compiled = _compiled(endpoint, routed, arms, binder, outputs)
+    if endpoint.policy == NO_POLICY:
+        return compiled
+    found = dict(problems or {})
+    handling = _handling(compiled, runtimes, found)
+    return replace(compiled, handling=handling, problems=found)
+
+
+def _compiled(
+    source: Endpoint,
+    routed: Endpoint,
+    arms: tuple[Arm, ...],
+    binder: Binder,
+    outputs: tuple[TensorSpec, ...],
+    role: str = "",
+) -> CompiledEndpoint:
     return CompiledEndpoint(
-        source=endpoint,
+        source=source,
         endpoint=routed,
         arms=arms,
         only=arms[0] if len(arms) == 1 else None,
         binder=binder,
         outputs=outputs,
         output_openings=tuple(output_opening(spec) for spec in outputs),
-        mixed_opening=b'{"model_name":%b,"id":"' % orjson.dumps(endpoint.name),
-        definition=Definition(reference=next(_references), endpoint=routed, inputs=inputs, outputs=outputs),
+        mixed_opening=b'{"model_name":%b,"id":"' % orjson.dumps(source.name),
+        definition=Definition(next(_references), routed, binder.specs, outputs, role),
+        most_rows=MOST_ROWS if all(answers_row_by_row(arm.runtime) for arm in arms) else 0,
+        worth_gathering=min(worth_gathering(arm.runtime) for arm in arms),
+        lanes=min(getattr(arm.runtime, "lanes", MOST_LANES) for arm in arms),
+        withholding=withholding_of(routed, binder.specs),
     )
+
+
+def named_by_policy(endpoint: Endpoint) -> dict[str, Variant]:
+    """Variants that get no traffic by the split and are needed nevertheless, by what they are for."""
+    policy = endpoint.policy
+    found = {f"shadow {shadow.variant.name}": shadow.variant for shadow in policy.shadows}
+    for fallback in policy.fallbacks:
+        if fallback.variant is not None:
+            found[f"fallback {fallback.variant.name}"] = fallback.variant
+    if policy.override_header or policy.override_parameter:
+        found |= {f"variant {each.name}": each for each in endpoint.variants if not each.weight}
+    return found
+
+
+def _handling(compiled: CompiledEndpoint, runtimes: Mapping[str, Runtime], problems: dict[str, str]) -> Handling:
+    policy = compiled.source.policy
+    live = {arm.variant.package for arm in compiled.arms}
+    shadows, fallbacks = [], []
+    for shadow in policy.shadows:
+        runtime = runtimes.get(shadow.variant.package)
+        if runtime is not None and shadow.variant.package not in live:
+            beside = _beside(compiled, shadow.variant, runtime, SHADOW, f"shadow {shadow.variant.name}", problems)
+            shadows += [Shadowing(each, shadow.share, f"{compiled.endpoint.salt}shadow") for each in beside]
+    for fallback in policy.fallbacks:
+        variant = fallback.variant
+        found: Runtime | None = None
+        if fallback.answer:
+            variant = Variant("constant", "", 0, "constant", 0)
+            found = constant_runtime(fallback.answer, compiled.binder, compiled.outputs, problems)
+        elif variant is not None:
+            found = runtimes.get(variant.package)
+        if variant is not None and found is not None:
+            fallbacks += _beside(compiled, variant, found, FALLBACK, f"fallback {variant.name}", problems)
+    asked = policy.override_header or policy.override_parameter
+    choices = {arm.variant.name: _pin(compiled, arm.variant, arm.runtime) for arm in compiled.arms} if asked else {}
+    for variant in (each for each in compiled.source.variants if asked and not each.weight):
+        if variant.package in runtimes:
+            choices[variant.name] = _pin(compiled, variant, runtimes[variant.package])
+    rule = policy.breaker or (BreakerRule() if fallbacks else None)
+    return Handling(
+        policy=policy,
+        header=policy.override_header.encode(),
+        choices=choices,
+        shadows=tuple(shadows),
+        fallbacks=tuple(fallbacks),
+        breaker=rule if rule is not None and rule.percent else None,
+    )
+
+
+def _beside(
+    compiled: CompiledEndpoint, variant: Variant, runtime: Runtime, role: str, what: str, problems: dict[str, str]
+) -> list[CompiledEndpoint]:
+    """A version that is run on what was bound for the endpoint: one, or none where it does not fit."""
+    held = {spec.name: spec for spec in compiled.binder.specs}
+    for spec in runtime.signature.inputs:
+        if (held[spec.name].datatype, held[spec.name].tail) != (spec.datatype, spec.tail):
+            problems[what] = f"It takes input {spec.name} as {spec.datatype}, not as {held[spec.name].datatype}."
+    if role == FALLBACK and runtime.signature.outputs != compiled.outputs:
+        problems[what] = "It has other outputs than the variants it would answer for."
+    if what in problems:
+        return []
+    arm = _arm(compiled.endpoint.name, variant, runtime, compiled.binder)
+    if role == FALLBACK:
+        told = b'","parameters":{"variant":%b,"fallback":true},"outputs":[' % orjson.dumps(variant.name)
+        arm = replace(arm, parameters=told)
+    routed = _alone(compiled.endpoint, variant)
+    return [_compiled(compiled.source, routed, (arm,), compiled.binder, runtime.signature.outputs, role)]
+
+
+def _alone(endpoint: Endpoint, variant: Variant) -> Endpoint:
+    """The endpoint with one variant that nobody was assigned to."""
+    whole = Variant(variant.name, variant.model, variant.version, variant.package, BASIS_POINTS)
+    return Endpoint(endpoint.name, endpoint.salt, UNASSIGNED_EPOCH, (whole,), endpoint.key, endpoint.time)
 
 
 def compile_routes(revision: int, compiled: Mapping[str, CompiledEndpoint]) -> Routes:
     """A snapshot of endpoints that are ready, with each live version also under its own URL."""
     pinned = {
-        (name, str(arm.variant.version)): _pin(found, arm) for name, found in compiled.items() for arm in found.arms
+        (name, str(arm.variant.version)): _pin(found, arm.variant, arm.runtime)
+        for name, found in compiled.items()
+        for arm in found.arms
     }
     paths = {f"/v2/models/{name}/infer": found for name, found in compiled.items()}
     paths.update({f"/v2/models/{name}/versions/{version}/infer": found for (name, version), found in pinned.items()})
-    apart = {path: found for path, found in paths.items() if any(arm.runtime.apart for arm in found.arms)}
-    return Routes(revision=revision, endpoints=dict(compiled), pinned=pinned, infer_paths=paths, apart=apart)
-
-
-def _pin(compiled: CompiledEndpoint, arm: Arm) -> CompiledEndpoint:
-    whole = Variant(arm.variant.name, arm.variant.model, arm.variant.version, arm.variant.package, BASIS_POINTS)
-    endpoint = Endpoint(
-        name=compiled.endpoint.name,
-        salt=compiled.endpoint.salt,
-        epoch=UNASSIGNED_EPOCH,
-        variants=(whole,),
-        key=compiled.endpoint.key,
-        time=compiled.endpoint.time,
+    others = {f"/predict/{name}": found for name, found in compiled.items()}
+    others.update({f"/endpoints/{name}/invocations": found for name, found in compiled.items()})
+    if len(compiled) == 1:
+        others["/invocations"] = next(iter(compiled.values()))
+    every = paths | others
+    bounded = any(isinstance(arm.runtime, ResidentRuntime) for found in every.values() for arm in found.arms)
+    apart = ApartNow(every) if bounded else {path: found for path, found in every.items() if _goes_apart(found)}
+    return Routes(
+        revision=revision,
+        endpoints=dict(compiled),
+        pinned=pinned,
+        infer_paths=paths,
+        other_paths=others,
+        apart=apart,
+        handled=any(found.handling is not None for found in compiled.values()),
+        least_queue=min((most_waiting(found) for found in compiled.values()), default=MOST_IN_TURN),
     )
-    return compile_endpoint(endpoint, {arm.variant.package: arm.runtime})
+
+
+class ApartNow(Mapping[str, CompiledEndpoint]):
+    """Paths behind which a model would take long at this moment; another moment it may be another set. Ask once, by `get`."""
+
+    def __init__(self, paths: Mapping[str, CompiledEndpoint]) -> None:
+        self._paths = paths
+
+    def __getitem__(self, path: str) -> CompiledEndpoint:
+        found = self._paths[path]
+        if _goes_apart(found):
+            return found
+        raise KeyError(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def _goes_apart(compiled: CompiledEndpoint) -> bool:
+    return compiled.apart or _may_go_apart(compiled)
+
+
+def most_waiting(compiled: CompiledEndpoint) -> int:
+    """Requests that may wait for it in a worker, of those that are answered in the event loop."""
+    return (compiled.handling.policy.queue if compiled.handling is not None else 0) or MOST_IN_TURN
+
+
+def _may_go_apart(compiled: CompiledEndpoint) -> bool:
+    """Whether a caller, or a failure, may lead to a model that takes long."""
+    handling = compiled.handling
+    return handling is not None and any(each.apart for each in (*handling.choices.values(), *handling.fallbacks))
+
+
+def _pin(compiled: CompiledEndpoint, variant: Variant, runtime: Runtime) -> CompiledEndpoint:
+    """One version under its own name: who is let in is as for the endpoint, nothing else is."""
+    policy = structs.replace(
+        compiled.source.policy, override_header="", override_parameter="", shadows=(), fallbacks=(), slow_ms=0
+    )
+    endpoint = structs.replace(_alone(compiled.endpoint, variant), policy=policy)
+    return compile_endpoint(endpoint, {variant.package: runtime})
+
+
+def _with_more(inputs: tuple[TensorSpec, ...], signatures: Sequence[Signature]) -> tuple[TensorSpec, ...]:
+    """And the inputs that only versions without traffic take: they may be sent, and nobody who answers looks at them."""
+    known = {spec.name: spec for spec in inputs}
+    for signature in signatures:
+        for spec in signature.inputs:
+            known.setdefault(spec.name, spec)
+    return tuple(known.values())
 
 
 def _arm(endpoint: str, variant: Variant, runtime: Runtime, binder: Binder) -> Arm:

@@ -11,9 +11,20 @@ import msgspec
 import numpy as np
 
 from bailiwick.core.deferred import deferred
-from bailiwick.endpoints.log import input_column, outcome_schema, output_column, prediction_schema
-from bailiwick.serving.frames import NO_FAILURE, Definition, Outcomes, Prediction
-from bailiwick.serving.protocol import flat_nullable, parse_infer, parse_outcomes
+from bailiwick.endpoints.log import (
+    WITHHELD,
+    hashed_column,
+    input_column,
+    outcome_schema,
+    output_column,
+    prediction_schema,
+    refusal_schema,
+)
+from bailiwick.endpoints.recording import EVERYTHING, Pseudonyms
+from bailiwick.serving.frames import NO_FAILURE, Definition, Outcomes, Prediction, Refusal
+from bailiwick.serving.matrix import columns_of
+from bailiwick.serving.protocol import flat_nullable, parse_outcomes
+from bailiwick.serving.recorded import read_recorded
 from bailiwick.serving.tensors import NUMPY_TYPES, TensorSpec
 
 if TYPE_CHECKING:
@@ -43,6 +54,7 @@ def _arrow_types() -> dict[str, pa.DataType]:
         "FP16": pa.float32(),
         "FP32": pa.float32(),
         "FP64": pa.float64(),
+        "BF16": pa.float32(),
         "BYTES": pa.string(),
     }
 
@@ -50,8 +62,13 @@ def _arrow_types() -> dict[str, pa.DataType]:
 class _Requests:
     """Requests answered under one definition: lists by request, lists by row, and bytes that become arrays at once."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, pseudonyms: Pseudonyms | None) -> None:
         self._definition = definition
+        self._pseudonyms = pseudonyms
+        endpoint = definition.endpoint
+        self._treatments = [endpoint.recording.treatment(spec.name) for spec in definition.inputs]
+        self._hides_unit = bool(endpoint.key) and endpoint.recording.treatment(endpoint.key) != "keep"
+        self._withheld: list[bool] = []
         self._counts: list[int] = []
         self._request_ids: list[str] = []
         self._received: list[int] = []
@@ -60,7 +77,7 @@ class _Requests:
         self._failed: list[int] = []
         self._errors: list[str | None] = []
         self._prediction_ids: list[str] = []
-        self._units: list[str] = []
+        self._units: list[str | None] = []
         self._times: list[int] = []
         self._variants: list[bytes] = []
         self._inputs: list[list[Any]] = [[] for _ in definition.inputs]
@@ -68,9 +85,11 @@ class _Requests:
 
     def add(self, read: Prediction) -> None:
         rows, endpoint = read.rows, self._definition.endpoint
-        sent = {tensor.name: tensor.data for tensor in parse_infer(read.body).inputs}
-        ids = [f"{read.request_id}:{row}" for row in range(rows)]
+        inputs = columns_of(read_recorded(read.body).inputs, self._definition.inputs)
+        sent = {tensor.name: tensor.data for tensor in inputs}
+        ids: list[str] = [f"{read.request_id}:{row}" for row in range(rows)]
         units, times = sent.get(endpoint.key), sent.get(endpoint.time)
+        self._withheld.append(read.withheld)
         self._counts.append(rows)
         self._request_ids.append(read.request_id)
         self._received.append(read.received)
@@ -79,12 +98,12 @@ class _Requests:
         self._failed.append(read.failed)
         self._errors.append(read.error or None)
         self._prediction_ids += ids
-        self._units += flat_nullable(units) if units else ids
-        self._times += flat_nullable(times) if times else [read.received] * rows
+        self._units += ids if units is None else self._shown_units(flat_nullable(units))
+        self._times += [read.received] * rows if times is None else flat_nullable(times)
         self._variants.append(read.variants)
         for spec, values in zip(self._definition.inputs, self._inputs, strict=True):
-            data = sent.get(spec.name)
-            values.extend(flat_nullable(data) if data else [None] * (rows * spec.width))
+            data = None if read.withheld else sent.get(spec.name)
+            values.extend([None] * (rows * spec.width) if data is None else flat_nullable(data))
         for spec, chunks, chunk in zip(
             self._definition.outputs, self._outputs, read.outputs or repeat(None), strict=False
         ):
@@ -97,11 +116,32 @@ class _Requests:
         failed = np.array(self._failed, np.uint8)[request]
         blamed = np.where((failed != NO_FAILURE) & (variants != failed), np.int16(FAILED_DEPENDENCY), status)
         table = self._identity(request, variants, blamed)
-        for spec, values in zip(self._definition.inputs, self._inputs, strict=True):
-            table = table.append_column(input_column(spec.name), _input_array(values, spec))
+        for spec, values, treatment in zip(self._definition.inputs, self._inputs, self._treatments, strict=True):
+            if treatment == "keep":
+                table = table.append_column(input_column(spec.name), _input_array(values, spec))
+            elif treatment == "hash" and self._pseudonyms is not None:
+                hashed = [self._pseudonyms.of(spec.name, value) for value in values]
+                table = table.append_column(hashed_column(spec.name), _shaped(pa.array(hashed, pa.string()), spec))
+        if self._definition.endpoint.recording.withholds:
+            table = table.append_column(WITHHELD, self._hidden(request))
         for spec, chunks in zip(self._definition.outputs, self._outputs, strict=True):
             table = table.append_column(output_column(spec.name), _output_array(chunks, status == _OK, spec))
         return table
+
+    def _shown_units(self, units: list[Any]) -> list[str | None]:
+        if not self._hides_unit:
+            return units
+        key = self._definition.endpoint.key
+        return [None if self._pseudonyms is None else self._pseudonyms.of(key, unit) for unit in units]
+
+    def _hidden(self, request: np.ndarray) -> pa.Array:
+        """Of each row, which inputs are not in it as they were sent."""
+        named = [
+            spec.name for spec, how in zip(self._definition.inputs, self._treatments, strict=True) if how != "keep"
+        ]
+        some = "\n".join(named) or None
+        told = pa.array([EVERYTHING if withheld else some for withheld in self._withheld], pa.string())
+        return told.take(pa.array(request))
 
     def _identity(self, request: np.ndarray, variants: np.ndarray, status: np.ndarray) -> pa.Table:
         """The columns of `prediction_schema`, in its order."""
@@ -129,15 +169,17 @@ class _Requests:
 class PredictionRows:
     """Predictions of one endpoint on their way to one commit."""
 
-    def __init__(self) -> None:
+    def __init__(self, pseudonyms: Pseudonyms | None = None) -> None:
+        """Values that the policy has hashed are left out where there is nothing to hash them with."""
         self.count = 0
+        self._pseudonyms = pseudonyms
         self._parts: dict[int, _Requests] = {}
 
     def add(self, read: Prediction, definition: Definition) -> None:
         """Take one request's rows. Raises Refused where the body is not what the worker accepted."""
         part = self._parts.get(definition.reference)
         if part is None:
-            part = self._parts[definition.reference] = _Requests(definition)
+            part = self._parts[definition.reference] = _Requests(definition, self._pseudonyms)
         part.add(read)
         self.count += read.rows
 
@@ -153,6 +195,27 @@ class PredictionRows:
             ]
             tables.append(table.rename_columns(names))
         return pa.concat_tables(tables, promote_options="default")
+
+
+class RefusalRows:
+    """Requests that one endpoint refused, on their way to one commit."""
+
+    def __init__(self) -> None:
+        self._read: list[Refusal] = []
+
+    @property
+    def count(self) -> int:
+        """Requests taken so far."""
+        return len(self._read)
+
+    def add(self, read: Refusal) -> None:
+        """Take one request."""
+        self._read.append(read)
+
+    def table(self) -> pa.Table:
+        """All rows."""
+        names = ("request_id", "endpoint", "received", "status", "body_bytes", "error")
+        return pa.table([[getattr(read, name) for read in self._read] for name in names], schema=refusal_schema())
 
 
 class OutcomeRows:
@@ -197,6 +260,8 @@ def _input_array(values: Sequence[Any], spec: TensorSpec) -> pa.Array:
     if pa.types.is_floating(kind):
         # Through NumPy, which rounds as serving does where Arrow refuses; null is the only NaN that JSON can say.
         flat = pa.array(np.array(values, dtype=NUMPY_TYPES[spec.datatype]), from_pandas=True).cast(kind)
+    elif pa.types.is_decimal(kind):  # takes no 5.0, which is a whole number in JSON
+        flat = pa.array([int(value) if type(value) is float else value for value in values], kind)
     else:
         flat = pa.array(values, kind)
     return _shaped(flat, spec)

@@ -32,15 +32,23 @@ class Runtime(Protocol):
 
     * `blocks` say how it is fed: one array for each, all of the same number of rows, at least one.
     * `run` gives the outputs of the signature, in its order, with their datatypes and shapes; or raises ModelFailed,
-      which is the version's fault, or Unavailable, which is nobody's and may pass. Any thread may call it, several at once.
+      which is the version's fault, Unavailable, which is nobody's and may pass, or Refused, for values that the
+      signature allows and the model can never take. Any thread may call it, several at once.
     * `apart` says that `run` may take long, or wait: it is then called where nothing else waits for it.
+    * `platform` is what the protocol's metadata calls it.
+    * One that is `apart` may have a number `lanes`: how many runs it makes at a time. Requests beyond it are gathered.
     * `warm_up` makes it as fast as it will be, and checks it. Raises InvalidInput, ModelFailed.
     * `close` gives back what it holds. It happens by itself when the last one to use it lets it go.
     """
 
     signature: Signature
     blocks: tuple[Block, ...]
-    apart: bool
+    platform: str
+
+    @property
+    def apart(self) -> bool:
+        """Whether it may take long now."""
+        ...
 
     def run(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """Outputs in the order of the signature, for one array for each of `blocks`."""
@@ -59,6 +67,7 @@ class OnnxRuntime:
     """One loaded package. `run` may be called from any thread; scaling out is by processes, so a session uses one core."""
 
     apart = False
+    platform = "onnx_onnxv1"
 
     def __init__(self, package: Path) -> None:
         model = _read(package)

@@ -6,18 +6,17 @@ holds a lock on its stream for as long as it lives, so that the shipper can tell
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from bailiwick.core.errors import LimitExceeded, Unavailable
 from bailiwick.core.ids import new_id
 from bailiwick.serving.frames import Definition, definition_payload, frame
+from bailiwick.serving.streams import LOCK, create_stream, segment_name
 from bailiwick.store import faults
 
 SEGMENT_BYTES = 16 << 20
-LOCK = "lock"
 
 
 class SpoolWriter:
@@ -26,7 +25,7 @@ class SpoolWriter:
     def __init__(self, root: Path, *, limit_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.stream = new_id()
         self.folder = root / self.stream
-        self._lock = _create_stream(root, self.folder)
+        self._lock = create_stream(root, self.folder)
         self._limit = limit_bytes
         self._segment_limit = max(1, min(segment_bytes, limit_bytes // 4))
         self._offset = 0  # of the stream
@@ -41,6 +40,11 @@ class SpoolWriter:
         """Bytes on disk, as last counted."""
         return self._closed_bytes + self._offset - self._start
 
+    @property
+    def half_full(self) -> bool:
+        """Whether half of what may wait does: what nobody needs is then better left out."""
+        return self.pending_bytes * 2 >= self._limit
+
     def append(self, payload: bytes, definition: Definition | None = None) -> None:
         """Write one frame, after its definition where this segment lacks it; in the page cache when this returns.
 
@@ -50,15 +54,35 @@ class SpoolWriter:
         data = frame(payload)
         if definition is not None and definition.reference not in self._defined:
             data = frame(definition_payload(definition)) + data
+        self._append(data)
+        if definition is not None:
+            self._defined.add(definition.reference)
+        if self._offset - self._start >= self._segment_limit:
+            self._rotate()
+
+    def append_many(self, payloads: Sequence[tuple[bytes, Definition]]) -> None:
+        """`append` for each, in one write: all are kept, or none. Raises the same."""
+        parts: list[bytes] = []
+        defined: set[int] = set()
+        for payload, definition in payloads:
+            reference = definition.reference
+            if reference not in self._defined and reference not in defined:
+                parts.append(frame(definition_payload(definition)))
+                defined.add(reference)
+            parts.append(frame(payload))
+        if not parts:
+            return
+        self._append(b"".join(parts))
+        self._defined |= defined
+        if self._offset - self._start >= self._segment_limit:
+            self._rotate()
+
+    def _append(self, data: bytes) -> None:
         if self.pending_bytes + len(data) > self._limit:
             self._make_room(len(data))
         faults.reach("serving.spool.writing")
         self._write(data)
         faults.reach("serving.spool.written")
-        if definition is not None:
-            self._defined.add(definition.reference)
-        if self._offset - self._start >= self._segment_limit:
-            self._rotate()
 
     def has_room(self) -> bool:
         """Whether the next prediction would be taken; recounts when it looks full."""
@@ -123,47 +147,3 @@ class SpoolWriter:
                 except FileNotFoundError:
                     continue
         return total
-
-
-def segment_name(start: int) -> str:
-    """Segments sort by name as by offset."""
-    return f"{start:020d}.log"
-
-
-def segments(folder: Path) -> list[tuple[int, Path]]:
-    """(start offset, file) of each segment of a stream, oldest first."""
-    return sorted((int(path.stem), path) for path in folder.glob("*.log"))
-
-
-def streams(root: Path) -> Iterator[Path]:
-    """The folders of every stream, oldest first."""
-    if root.is_dir():
-        yield from sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def is_alive(folder: Path) -> bool:
-    """Whether the stream's worker still runs; the kernel drops its lock when it dies, however it dies."""
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR)
-    except FileNotFoundError:
-        return False  # a shipper died while it deleted the stream
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _create_stream(root: Path, folder: Path) -> int:
-    """The stream appears under its name only once it is locked, so no shipper can take it for a dead one."""
-    unborn = root / f".{folder.name}"
-    try:
-        unborn.mkdir(parents=True, mode=0o700)
-        lock = os.open(unborn / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        unborn.rename(folder)
-    except OSError as error:
-        raise Unavailable(f"The spool {folder} could not be made: {error}.", hint="Is the disk full?") from error
-    return lock

@@ -23,10 +23,11 @@ NUMPY_TYPES: dict[str, type] = {
     "FP16": np.float16,
     "FP32": np.float32,
     "FP64": np.float64,
+    "BF16": np.float32,  # NumPy has none; a float32 holds each exactly, and the graph rounds (see `packing`)
     "BYTES": np.object_,
 }
 
-_FLOATS = frozenset({"FP16", "FP32", "FP64"})
+FLOATS = frozenset({"FP16", "FP32", "FP64", "BF16"})
 
 
 class TensorSpec(Struct, frozen=True):
@@ -58,14 +59,14 @@ class TensorSpec(Struct, frozen=True):
     @property
     def python_types(self) -> frozenset[type]:
         """Types of JSON values that are taken as they are; null is handled apart."""
-        if self.datatype in _FLOATS:
+        if self.datatype in FLOATS:
             return frozenset({float, int})
         return {"BOOL": frozenset({bool}), "BYTES": frozenset({str})}.get(self.datatype, frozenset({int}))
 
     @property
     def null(self) -> float | str | None:
         """What the model sees for JSON null: NaN, the empty text, or None where null is refused."""
-        if self.datatype in _FLOATS:
+        if self.datatype in FLOATS:
             return float("nan") if self.nullable else None
         return "" if self.datatype == "BYTES" else None
 

@@ -16,6 +16,7 @@ from bailiwick.serving.follower import RouteCache, RouteFollower
 from bailiwick.serving.handler import InferenceHandler
 from bailiwick.serving.metrics import Metrics
 from bailiwick.serving.spool import SpoolWriter
+from bailiwick.serving.witness import Witness
 
 CODES = {"AA": 10.0, "UA": 20.0}
 
@@ -80,12 +81,12 @@ def signed(model: onnx.ModelProto, names: list[str]) -> bytes:
 class Serving:
     """A handler and its follower on a folder, without a control plane and without a server."""
 
-    def __init__(self, home: Path, *, spool_bytes: int = 1 << 30) -> None:
+    def __init__(self, home: Path, *, spool_bytes: int = 1 << 30, witness: Witness | None = None) -> None:
         self.home = home
         self.cache = RouteCache(home / "serve")
         self.spool = SpoolWriter(home / "spool", limit_bytes=spool_bytes)
         self.metrics = Metrics(0, dict)
-        self.handler = InferenceHandler(self.spool, self.metrics)
+        self.handler = InferenceHandler(self.spool, self.metrics, witness)
         control = ControlClient("http://127.0.0.1:9")
         self.follower = RouteFollower(control, self.cache, self.handler, self.metrics)
         self.revision = 0

@@ -1,0 +1,165 @@
+"""MLflow's scoring protocol: `/invocations` with tables and tensors in JSON, CSV or Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from time import perf_counter_ns
+from typing import Any
+
+import msgspec
+import orjson
+
+from bailiwick.core.ids import new_id
+from bailiwick.serving.execution import Execution
+from bailiwick.serving.http.columns import from_array, from_columns, from_records, listed_outputs
+from bailiwick.serving.http.form import Header, Reply, Taken
+from bailiwick.serving.http.tables import read_csv, read_parquet
+from bailiwick.serving.protocol import InferRequest, Refused
+from bailiwick.serving.router import CompiledEndpoint
+from bailiwick.serving.wire import write_request
+
+SCORING_VERSION = "3.18.0"
+"""The MLflow whose scoring protocol this is, as `/version` tells clients."""
+
+_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
+_FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+_FOR_LANGUAGE_MODELS = ("messages", "prompt", "input")
+_UNSUPPORTED_MEDIA = 415
+_CODES = {
+    400: "BAD_REQUEST",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    405: "BAD_REQUEST",
+    408: "BAD_REQUEST",
+    413: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Scoring:
+    """The form of `POST /invocations` and `POST /endpoints/<endpoint>/invocations`."""
+
+    def take(self, compiled: CompiledEndpoint, headers: Mapping[bytes, bytes], body: bytes, began: int) -> Taken:
+        """Raises Refused: 415 for a Content-Type that is not of the protocol, 400 for anything else.
+
+        Columns that the model does not have are ignored, as MLflow ignores them.
+        """
+        kind = _content_type(headers.get(b"content-type", b"application/json").decode("latin-1"))
+        if kind == "text/csv":
+            request = read_csv(compiled, body)
+        elif kind == "application/vnd.apache.parquet":
+            request = read_parquet(compiled, body)
+        else:
+            request = _from_json(compiled, body)
+        batch = compiled.binder.bind(request)
+        return Taken(compiled, batch, None, new_id(), write_request(request), began, perf_counter_ns(), self)
+
+    def answer(self, taken: Taken, done: Execution) -> Reply | bytes:
+        """`{"predictions": …}`: a list for a model with one output, records for one with several."""
+        outputs = listed_outputs(taken.compiled, done)
+        predictions: list[Any] = outputs[0][1]
+        if len(outputs) > 1:
+            names = [name for name, _ in outputs]
+            predictions = [
+                dict(zip(names, values, strict=True)) for values in zip(*(values for _, values in outputs), strict=True)
+            ]
+        return orjson.dumps({"predictions": predictions})
+
+    def refusal(self, status: int, message: str) -> Reply:
+        """`{"error_code", "message"}`; plain text with 415, as MLflow has it."""
+        said = message.encode("utf-8", "replace")
+        if status == _UNSUPPORTED_MEDIA:
+            return Reply(said, _TEXT)
+        code = _CODES.get(status, "INTERNAL_ERROR")
+        return Reply(orjson.dumps({"error_code": code, "message": said.decode()}))
+
+
+def _content_type(header: str) -> str:
+    kind, *parameters = [part.strip() for part in header.split(";")]
+    for parameter in filter(None, parameters):
+        name, _, value = parameter.partition("=")
+        if name.lower() != "charset":
+            raise Refused(_UNSUPPORTED_MEDIA, f"Unrecognized content type parameters: {name[:50]}.")
+        if value.strip('"').lower() != "utf-8":
+            raise Refused(_UNSUPPORTED_MEDIA, "The scoring server only supports UTF-8")
+    kinds = ("text/csv", "application/json", "application/vnd.apache.parquet")
+    if kind.lower() not in kinds:
+        raise Refused(
+            _UNSUPPORTED_MEDIA,
+            f"This predictor only supports the following content types: {', '.join(kinds)}. Got {header[:100]!r}.",
+        )
+    return kind.lower()
+
+
+def _from_json(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
+    form, values = _chosen(_parsed(body))
+    if form == "dataframe_split":
+        return _from_split(compiled, values)
+    if isinstance(values, dict) and form == "inputs":
+        return _from_named(compiled, values)
+    if not isinstance(values, list) or not values:
+        raise Refused(400, f"{form} must be a list of rows, with at least one.")
+    if form == "dataframe_records" or isinstance(values[0], dict):
+        return from_records(compiled, values, ignore_unknown=True)
+    return from_array(compiled, values)
+
+
+def _chosen(said: Any) -> tuple[str, Any]:
+    """(form, what is in it)."""
+    if not isinstance(said, dict):
+        raise Refused(400, f"The input must be a JSON object with exactly one of {', '.join(_FORMATS)}.")
+    given = [name for name in _FORMATS if name in said]
+    if not given and any(name in said for name in _FOR_LANGUAGE_MODELS):
+        raise Refused(400, "messages, prompt and input are for language models, which are not served here.")
+    if len(given) != 1:
+        keys = ", ".join(map(repr, list(said)[:10]))[:300] or "none"
+        raise Refused(400, f"The input must have exactly one of {', '.join(_FORMATS)}; it has the keys {keys}.")
+    if not isinstance(said.get("params") or {}, dict):
+        raise Refused(400, "params must be an object.")
+    return given[0], said[given[0]]
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as first:
+        try:  # Python's clients write NaN, which is not JSON
+            return json.loads(body, parse_constant=lambda said: None if said == "NaN" else float(said))
+        except (ValueError, RecursionError):
+            raise Refused(400, f"Ensure that input is a valid JSON formatted string: {first}.") from None
+
+
+def _from_split(compiled: CompiledEndpoint, values: Any) -> InferRequest:
+    if not isinstance(values, dict) or not isinstance(values.get("data"), list):
+        raise Refused(400, "dataframe_split must be an object with columns and data.")
+    names, data = values.get("columns"), values["data"]
+    if names is None:
+        return from_array(compiled, data)
+    if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
+        raise Refused(400, "columns of dataframe_split must be a list of names.")
+    if len(set(names)) != len(names):
+        raise Refused(400, "columns of dataframe_split has a name twice.")
+    for row, record in enumerate(data):
+        if not isinstance(record, list) or len(record) != len(names):
+            raise Refused(400, f"Row {row} of dataframe_split has not one value for each of {len(names)} columns.")
+    if not data:
+        raise Refused(400, "There are no rows in the request.")
+    specs = compiled.binder.specs
+    if len(specs) == 1 and specs[0].name not in names and specs[0].tail == (len(names),):
+        return from_array(compiled, data)  # a table for a model that takes a matrix: its columns, in their order
+    columns = {str(name): [record[place] for record in data] for place, name in enumerate(names)}
+    return from_columns(compiled, columns, len(data), ignore_unknown=True)
+
+
+def _from_named(compiled: CompiledEndpoint, values: dict[str, Any]) -> InferRequest:
+    columns = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        raise Refused(400, "inputs must have the same number of rows in each column, and at least one.")
+    return from_columns(compiled, columns, lengths.pop(), ignore_unknown=True)
+
+
+SCORING = Scoring()

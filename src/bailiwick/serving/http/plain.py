@@ -1,0 +1,67 @@
+"""The form for people: rows as plain objects in, predictions as plain objects with ids out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter_ns
+from typing import Any
+
+import msgspec
+import orjson
+
+from bailiwick.core.ids import new_id
+from bailiwick.serving.execution import Execution
+from bailiwick.serving.frames import MIXED
+from bailiwick.serving.http.columns import from_records, listed_outputs
+from bailiwick.serving.http.form import Reply, Taken
+from bailiwick.serving.protocol import Refused, error_json, usable_id
+from bailiwick.serving.router import CompiledEndpoint
+from bailiwick.serving.wire import write_request
+
+_decode = msgspec.json.Decoder().decode
+
+
+class PlainRows:
+    """The form of `POST /predict/<endpoint>`. `X-Request-Id` names the predictions where it can."""
+
+    def take(self, compiled: CompiledEndpoint, headers: Mapping[bytes, bytes], body: bytes, began: int) -> Taken:
+        """Raises Refused (400) naming row and column."""
+        try:
+            said: Any = _decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refused(400, f"The body is not JSON: {error}.") from None
+        if not isinstance(said, dict | list):
+            raise Refused(400, "The body is a row, as an object with a value for each input, or a list of rows.")
+        single = isinstance(said, dict)
+        rows: list[Any] = [said] if single else list(said)
+        request = from_records(compiled, rows)
+        batch = compiled.binder.bind(request)
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if usable_id(given) else new_id()
+        return Taken(compiled, batch, single, request_id, write_request(request), began, perf_counter_ns(), self)
+
+    def answer(self, taken: Taken, done: Execution) -> Reply | bytes:
+        """One object for an object, a list for a list."""
+        compiled = taken.compiled
+        outputs = listed_outputs(compiled, done)
+        predictions = []
+        for row in range(taken.batch.rows):
+            index = done.variant if done.variant != MIXED else done.variants[row]
+            variant = compiled.arms[index].variant
+            predictions.append(
+                {
+                    "id": f"{taken.request_id}:{row}",
+                    "model": variant.model,
+                    "version": variant.version,
+                    "variant": variant.name,
+                    "outputs": {name: values[row] for name, values in outputs},
+                }
+            )
+        return orjson.dumps(predictions[0] if taken.wanted else predictions)
+
+    def refusal(self, status: int, message: str) -> Reply:  # noqa: ARG002 - the same for every status
+        """`{"error": message}`."""
+        return Reply(error_json(message))
+
+
+PLAIN_ROWS = PlainRows()

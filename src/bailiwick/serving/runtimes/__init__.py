@@ -1,0 +1,1 @@
+"""Runtimes beside ONNX Runtime and Python, and what opens a package of any kind."""
