@@ -46,7 +46,7 @@ def main() -> int:
 def _play(folder: Path, *, fast: bool) -> tuple[str, float]:
     ports = [_free_port(), _free_port()]
     command = [sys.executable, "-m", "bailiwick", "demo", "--exit", "--dir", str(folder)]
-    command += ["--control-port", str(ports[0]), "--inference-port", str(ports[1])]
+    command += ["--control-port", str(ports[0]), "--inference-port", str(ports[1]), "--grpc-port", "0"]
     begun = time.monotonic()
     done = subprocess.run([*command, *(["--fast"] if fast else [])], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -80,6 +80,7 @@ class Server:
 def ours(home: Path, control: int, inference: int) -> list[str]:
     """`bailiwick up` on an empty home."""
     ports = ["--control-port", str(control), "--inference-port", str(inference)]
+    ports += ["--grpc-port", str(free_port())]
     return [sys.executable, "-m", "bailiwick", "--home", str(home / "state"), "up", *ports]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bailiwick.core.clock import Clock, system_clock
 from bailiwick.core.settings import Settings
 from bailiwick.data.service import DataService
@@ -15,8 +17,10 @@ from bailiwick.lifecycle.events.messages import ChatFormat, MailFormat
 from bailiwick.lifecycle.events.mlflow import MlflowFormat
 from bailiwick.lifecycle.events.openlineage import OpenLineageFormat
 from bailiwick.lifecycle.origins import Dependents, KeptArtifacts, TrackedOrigins
+from bailiwick.lifecycle.personal import MarkedInputs
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.monitoring.data_alarms import DataAlarms
+from bailiwick.monitoring.objectives.service import ServingWatch
 from bailiwick.monitoring.service import MonitorService
 from bailiwick.pipelines.projects import ProjectService
 from bailiwick.pipelines.service import PipelineService
@@ -25,6 +29,7 @@ from bailiwick.registry.service import RegistryService
 from bailiwick.rollout.service import RolloutService
 from bailiwick.security.service import IdentityService
 from bailiwick.security.workspaces import WorkspaceService
+from bailiwick.serving.inbox import SpoolInbox
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.database import Database
 from bailiwick.store.delta import DeltaTables
@@ -56,9 +61,9 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
     tables = DeltaTables(settings.tables_root)
     logs = PredictionLogs(tables)
     governance = GovernanceService(records)
-    endpoints = EndpointService(records)
-    workspaces = WorkspaceService(records)
     data = DataService(records, tables, blobs)
+    endpoints = EndpointService(records, MarkedInputs(lambda: registry, data, blobs))
+    workspaces = WorkspaceService(records)
     pipelines = PipelineService(records)
     projects = ProjectService(records)
     tracking = TrackingService(records, artifact_root=settings.artifact_root)
@@ -106,11 +111,15 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
         statements=StatementService(records, registry),
         endpoints=endpoints,
         logs=logs,
+        inbox=SpoolInbox(
+            lambda workspace: replace(settings, workspace=workspace).spool_root, limit_bytes=settings.spool_bytes
+        ),
         projects=projects,
         pipelines=pipelines,
         triggers=TriggerService(records, pipelines),
         rollouts=RolloutService(records, endpoints, logs),
         monitors=MonitorService(records, logs),
+        serving_watch=ServingWatch(records),
         data_alarms=DataAlarms(records),
         webhooks=WebhookService(records, vault, sender, formats),
         outbox=Outbox(records, vault, formats),

@@ -65,6 +65,19 @@ def test_statistics_are_a_line_a_column(files: Path, name: str, columns: str) ->
     _golden(name, shown.out)
 
 
+def test_statistics_of_your_own_stand_below_the_table_and_in_the_file(files: Path) -> None:
+    named = ("--stat", "late=avg((delay > 15)::INT)", "--stat", "hours=count(DISTINCT hour)")
+    shown = process("data", "stats", "then.parquet", *named, "--output", "s.pbtxt", folder=files)
+    assert (shown.code, shown.err) == (0, "")
+    below = shown.out.partition("Statistics of your own")[2].split()
+    assert below[below.index("late") : below.index("late") + 3] == ["late", "then.parquet", "0.3095744681"]
+    assert below[below.index("hours") : below.index("hours") + 3] == ["hours", "then.parquet", "6"]
+    assert 'name: "hours"' in (files / "s.pbtxt").read_text()
+    wrong = process("data", "stats", "then.parquet", "--stat", "late=delay", folder=files)
+    assert wrong.code == 2
+    assert "is not one value of many rows" in wrong.err
+
+
 def test_drift_is_sorted_by_what_moved_most(files: Path) -> None:
     shown = process("data", "compare", "then.parquet", "now.parquet", folder=files, COLUMNS="80")
     assert (shown.code, shown.err) == (1, "")

@@ -13,6 +13,10 @@ from tests_support.command import Command, Populated, leaves
 
 SHOWING = [
     ("models", "list"),
+    ("predictions", "list"),
+    ("predictions", "list", "--endpoint", "late", "--limit", "3"),
+    ("predictions", "show", f"{0:032x}:0"),
+    ("endpoints", "recording", "late"),
     ("models", "show", "flights"),
     ("models", "show", "flights", "1"),
     ("models", "lineage", "flights", "1"),
@@ -34,6 +38,8 @@ SHOWING = [
     ("rollout", "decide", "{rollout}"),
     ("monitor", "status", "late"),
     ("monitor", "alarms"),
+    ("monitor", "serving"),
+    ("monitor", "serving", "late"),
     ("monitor", "alarms", "--status", "open", "--endpoint", "late"),
     ("audit", "list"),
     ("audit", "list", "--resource", "model/flights", "--limit", "5"),
@@ -70,15 +76,17 @@ ELSEWHERE = {
         ("models", verb)
         for verb in ("register", "verify", "state", "approve", "reject", "promote", "rollback")
     ],
-    *[("models", verb) for verb in ("stage", "request", "export", "import", "delete", "restore", "purge", "package")],
+    *[("models", verb) for verb in ("register-rules", "optimise", "compose", "stage", "request", "export", "import", "delete", "restore", "purge", "package")],
     *[("webhooks", verb) for verb in ("create", "update", "delete", "test", "replay")],
     *[("workspaces", verb) for verb in ("create", "update", "delete")],
     ("import", "mlflow"),
-    *[("features", verb) for verb in ("show", "try")],
+    ("predictions", "explain"),
+    ("score",),
+    *[("features", verb) for verb in ("show", "try", "fit", "transform")],
     ("models", "policy"),
-    *[("endpoints", verb) for verb in ("deploy", "rollback")],
+    *[("endpoints", verb) for verb in ("deploy", "rollback", "policy", "shadows")],
     *[("rollout", verb) for verb in ("start", "abort")],
-    *[("monitor", verb) for verb in ("ack", "resolve")],
+    *[("monitor", verb) for verb in ("ack", "promise", "resolve")],
     *[("audit", verb) for verb in ("prove", "check", "key", "export")],
     *[("users", verb) for verb in ("create", "token", "revoke")],
 }  # fmt: skip

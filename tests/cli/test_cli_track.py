@@ -46,6 +46,22 @@ def artifact(platform: Platform, run: Any, path: str) -> bytes:
     return data
 
 
+def test_lines_of_two_streams_do_not_run_into_one_another(tmp_path: Path, recorded: Platform) -> None:
+    """Each line is written in two halves, with the other stream's half between them."""
+    code = (
+        "import os, time\n"
+        "for n in range(20):\n"
+        "    for half in (b'half and ', b'half\\n'):\n"
+        "        for stream in (1, 2):\n"
+        "            os.write(stream, half)\n"
+        "            time.sleep(0.005)"
+    )
+    ended = process("track", "--experiment", "e", "--", "python3", "-c", code, folder=tmp_path)
+    assert ended.code == 0
+    [run] = recorded.tracking.runs("default", "e")
+    assert artifact(recorded, run, "logs/output.log").decode().splitlines() == ["half and half"] * 40
+
+
 def test_a_command_is_a_run_of_the_home_here(tmp_path: Path, recorded: Platform) -> None:
     code = "import sys; print('to out'); print('to err', file=sys.stderr)"
     ended = process("track", "--experiment", "e", "--name", "n", "--", "python3", "-c", code, folder=tmp_path)

@@ -36,6 +36,8 @@ def test_every_setting_can_be_given_in_the_environment_and_is_explained(field: o
         ("CONTROL_PORT", "65536"),
         ("INFERENCE_PORT", "-1"),
         ("INFERENCE_PORT", "1.5"),
+        ("GRPC_PORT", "-2"),
+        ("GRPC_PORT", "65536"),
         ("SERVE_WORKERS", "0"),
         ("INSECURE", "yes please"),
         ("HOST", "0.0.0.0"),

@@ -9,7 +9,13 @@ import pyarrow as pa
 import pytest
 import uuid_utils
 
-from bailiwick.endpoints.log import PredictionLog, PredictionLogs, outcome_schema, prediction_schema
+from bailiwick.endpoints.log import (
+    PredictionLog,
+    PredictionLogs,
+    ShadowComparison,
+    outcome_schema,
+    prediction_schema,
+)
 from bailiwick.store.delta import DeltaTables
 
 
@@ -139,3 +145,24 @@ def test_the_default_workspace_keeps_the_tables_it_has_always_had(tables: DeltaT
     logs.of("team-a").append_predictions("late", predictions(["b:0"], [20]))
     assert (tmp_path / "tables" / "predictions" / "late" / "_delta_log").is_dir()
     assert (tmp_path / "tables" / "workspaces" / "team-a" / "predictions" / "late" / "_delta_log").is_dir()
+
+
+def test_shadows_are_a_table_apart_and_set_beside_answers(log: PredictionLog) -> None:
+    assert log.compared("late") == []
+    ids = ["a:0", "b:0", "c:0", "d:0"]
+    log.append_predictions("late", predictions(ids, [10, 20, 30, 40], status=[200, 200, 200, 500]))
+    second = {"version": [2] * 4, "variant": ["v2"] * 4, "epoch": [0] * 4}
+    said = pa.array([0.75, 0.25, None, 0.5], pa.float32())
+    log.append_shadows(
+        "late", predictions(ids, [10, 20, 30, 40], **second, status=[200, 200, 500, 200], out_probability=said)
+    )
+    log.append_shadows("late", predictions(["a:0"], [10], version=[3], received=[9]))
+    log.append_shadows("late", predictions(["a:0"], [10], version=[3], received=[12]))  # shipped twice is counted once
+    log.append_outcomes("late", outcomes(["a:0", "c:0"], [1.0, 0.0]))
+    assert log.predictions("late").num_rows == 4
+    assert log.watermark("late") == 40
+    found, third = log.compared("late")
+    assert found == ShadowComparison(2, 3, 1, 0.0, 0.25, 1, 0.25, 0.0625)
+    assert (third.version, third.rows, third.mean_difference) == (3, 1, 0.0)
+    assert [each.rows for each in log.compared("late", start=20)] == [2]
+    assert log.shadows("late", start=20, columns=["version"]).num_rows == 3

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from sqlalchemy import select
 
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import InvalidInput, NotAllowed, NotFound
-from bailiwick.endpoints.model import Endpoint, RouteTable, Variant
+from bailiwick.endpoints.model import (
+    BreakerRule,
+    Endpoint,
+    Fallback,
+    OutputValue,
+    Policy,
+    Quota,
+    RouteTable,
+    Shadow,
+    Variant,
+)
+from bailiwick.endpoints.recording import Recording
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.store.journal.tables import entries
 from bailiwick.store.records import Records
@@ -146,3 +159,150 @@ def test_appearances_are_the_changes_that_gave_a_version_traffic(
     assert [endpoint for endpoint, _ in service.appearances("default", odd, 11)] == ["late"]
     assert service.appearances("default", "odd", 1) == []
     assert len(service.appearances("default", odd, 1, limit=1)) == 1
+
+
+class Marked:
+    """Version 2 has learnt from personal data."""
+
+    def of_version(self, workspace: str, model: str, version: int) -> frozenset[str]:
+        return frozenset({"name"}) if (workspace, model, version) == ("default", "late", 2) else frozenset()
+
+
+def test_what_is_recorded_is_set_with_a_reason_and_routed_without_an_epoch(
+    service: EndpointService, admin: Actor, records: Records
+) -> None:
+    made = deploy(service, admin)
+    wanted = Recording(share=1_000, omitted=("iban", "iban"), when_full="drop")
+    changed = service.set_recording(admin, "late", wanted, reason="less is enough")
+    assert changed.recording == Recording(share=1_000, omitted=("iban",), when_full="drop")
+    assert changed.epoch == made.epoch
+    assert service.route_table("default").endpoints == (changed,)
+    assert service.revision("default") == 2
+    assert service.set_recording(admin, "late", wanted) == changed
+    assert service.revision("default") == 2
+    with records.read() as connection:
+        row = connection.execute(select(entries).where(entries.c.action == "endpoint.recording_set")).one()
+    assert "less is enough" in row.detail
+    assert service.deploy(admin, "late", model="late", version=2, package=B).recording == changed.recording
+
+
+def test_columns_that_a_schema_marks_stay_marked_whoever_is_deployed_next(records: Records, admin: Actor) -> None:
+    service = EndpointService(records, Marked())
+    assert deploy(service, admin).recording.personal == ()
+    assert service.set_variants(admin, "late", split(100), reason="canary").recording.treatment("name") == "hash"
+    assert deploy(service, admin).recording.personal == ("name",)
+    said = service.set_recording(admin, "late", Recording(personal_rule="omit"))
+    assert (said.recording.personal, said.recording.treatment("name")) == (("name",), "omit")
+
+
+@pytest.mark.parametrize(
+    ("recording", "said"),
+    [
+        (Recording(share=10_001), "basis points"),
+        (Recording(omitted=("a",), hashed=("a",)), "'a' cannot be left out"),
+        (Recording(columns=("",)), "1 to 500 characters"),
+    ],
+)
+def test_a_policy_that_contradicts_itself_is_refused(
+    service: EndpointService, admin: Actor, recording: Recording, said: str
+) -> None:
+    deploy(service, admin)
+    with pytest.raises(InvalidInput, match=said):
+        service.set_recording(admin, "late", recording)
+
+
+def test_only_who_may_deploy_sets_what_is_recorded(service: EndpointService, admin: Actor, viewer: Actor) -> None:
+    deploy(service, admin)
+    with pytest.raises(NotAllowed):
+        service.set_recording(viewer, "late", Recording(share=0))
+
+
+def policy(**parts: Any) -> Policy:
+    return Policy(**parts)
+
+
+def test_a_policy_is_kept_whole_in_the_route_table_and_no_epoch_begins(
+    service: EndpointService, admin: Actor, records: Records
+) -> None:
+    made = deploy(service, admin)
+    wanted = policy(
+        override_header="x-bailiwick-variant",
+        shadows=(Shadow(Variant("v3", "late", 3, "c" * 64, 0), 2_500),),
+        fallbacks=(Fallback(previous=True), Fallback(answer=(OutputValue("probability", 0.1),))),
+        quota=Quota(10, 20, "header:x-client"),
+    )
+    changed = service.set_policy(admin, "late", wanted, reason="try 3")
+    assert (changed.policy, changed.epoch, changed.variants) == (wanted, made.epoch, made.variants)
+    assert service.set_policy(admin, "late", wanted, reason="again") == changed
+    table = service.route_table("default")
+    assert (table.revision, table.endpoints) == (2, (changed,))
+    assert msgspec.json.decode(msgspec.json.encode(table), type=RouteTable) == table
+    assert changed.packages == {A, "c" * 64}
+    with records.read() as connection:
+        found = connection.execute(select(entries).order_by(entries.c.number)).all()
+    assert [row.action for row in found] == ["endpoint.deployed", "endpoint.policy_set"]
+
+
+def test_a_policy_outlives_deployments_and_its_previous_version_follows_them(
+    service: EndpointService, admin: Actor
+) -> None:
+    deploy(service, admin, 1)
+    service.set_policy(admin, "late", policy(fallbacks=(Fallback(previous=True),)), reason="careful")
+
+    def previous() -> int:
+        (found,) = service.endpoint("default", "late").policy.fallbacks
+        return found.variant.version if found.variant else 0
+
+    assert previous() == 0
+    deploy(service, admin, 2)
+    assert previous() == 1
+    service.set_variants(admin, "late", [Variant("v3", "late", 3, "c" * 64, 100), split(9_900)[0]], reason="canary")
+    assert previous() == 2
+    service.deploy(admin, "late", model="late", version=3, package="c" * 64)
+    assert previous() == 2
+    service.roll_back(admin, "late", Variant("v2", "late", 2, B, 0), reason="bad")
+    assert previous() == 1
+    (fallback,) = service.endpoint("default", "late").policy.fallbacks
+    assert fallback.variant == Variant("v1", "late", 1, A, 0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"override_header": "X-Upper"}, "lower case"),
+        ({"override_header": "authorization"}, "says nothing else"),
+        ({"priority_header": "a b"}, "priority_header"),
+        ({"shadows": (Shadow(Variant("v3", "late", 3, A, 0), 0),)}, "share 0"),
+        ({"shadows": (Shadow(Variant("v3", "late", 3, A, 0), 1),) * 2}, "once"),
+        ({"shadows": (Shadow(Variant("v3", "late", 3, A, 0), 1),) * 5}, "at most 4"),
+        ({"fallbacks": (Fallback(),)}, "exactly one"),
+        ({"fallbacks": (Fallback(previous=True, answer=(OutputValue("y", 1),)),)}, "exactly one"),
+        ({"breaker": BreakerRule(percent=101)}, "breaker.percent"),
+        ({"breaker": BreakerRule(probes=0)}, "breaker.probes"),
+        ({"slow_ms": -1}, "slow_ms"),
+        ({"quota": Quota(0, 1)}, "a second"),
+        ({"quota": Quota(1, 1, "colour")}, "'address'"),
+        ({"quota": Quota(1, 1, "header:")}, "'header:NAME'"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(
+    service: EndpointService, admin: Actor, parts: dict[str, Any], said: str
+) -> None:
+    deploy(service, admin)
+    with pytest.raises(InvalidInput, match=said):
+        service.set_policy(admin, "late", policy(**parts), reason="x")
+
+
+def test_setting_a_policy_needs_permission(service: EndpointService, admin: Actor, viewer: Actor) -> None:
+    deploy(service, admin)
+    for wanted in (policy(), policy(slow_ms=5)):
+        with pytest.raises(NotAllowed):
+            service.set_policy(viewer, "late", wanted, reason="x")
+
+
+def test_route_tables_from_before_policies_are_read() -> None:
+    old = (
+        b'{"format":1,"revision":3,"endpoints":[{"name":"late","salt":"s","epoch":2,"variants":[],"key":"","time":""}]}'
+    )
+    table = msgspec.json.decode(old, type=RouteTable)
+    assert table.endpoints[0].policy == Policy()

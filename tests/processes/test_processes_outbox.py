@@ -12,6 +12,7 @@ import pytest
 from bailiwick.app import open_platform
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.settings import Settings
+from bailiwick.lifecycle import outbox
 from bailiwick.lifecycle.outbox import OUTBOX, WORK, OutboxKeeper
 from bailiwick.lifecycle.platform import Platform
 from tests_support.receiver import Receiver, receiving
@@ -92,6 +93,22 @@ def test_nothing_is_held_or_placed_while_there_is_nobody_to_tell(platform: Platf
         keeper.stop()
     assert platform.duties.holder(OUTBOX) == ""
     assert types(receiver) == ["thing.after"]
+
+
+def test_entries_do_not_wait_without_end_for_a_place(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "TAIL_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "LONGEST_TAIL", 5)
+    for number in range(4):
+        note(platform, f"thing.n{number}")
+    keeper = OutboxKeeper(platform, "me")
+    try:
+        until(lambda: not keeper._holds(), "a look")
+        assert platform.journal.checkpoint() is None
+        note(platform, "thing.last")
+        until(lambda: platform.journal.checkpoint() is not None, "places for five")
+    finally:
+        keeper.stop()
+    assert not platform.journal.is_waiting()
 
 
 def test_one_owner_at_a_time(platform: Platform, receiver: Receiver) -> None:

@@ -80,6 +80,17 @@ def test_a_port_in_use_is_one_clear_error(server: Server, tmp_path: Path, what: 
     )
 
 
+def test_a_grpc_port_in_use_is_one_clear_error(server: Server, tmp_path: Path) -> None:
+    ports = ("--control-port", str(free_port()), "--inference-port", str(free_port()))
+    taken = server.inference + 1
+    code, err = _fails(bailiwick("up", *ports, "--grpc-port", str(taken), home=tmp_path / "home"))
+    assert code == 5
+    assert "cannot be used for grpc: Address already in use" in err
+    assert "--grpc-port" in err
+    code, err = _fails(bailiwick("up", *ports, "--grpc-port", ports[1], home=tmp_path / "home"))
+    assert (code, f"Port {ports[1]} is taken by another part of the server" in err) == (2, True)
+
+
 def test_sigterm_stops_everything_and_frees_the_ports(server: Server) -> None:
     children = server.children().values()
     code, out, _ = server.stop()

@@ -124,7 +124,9 @@ def test_a_token_proves_its_identity_with_the_permissions_of_its_roles(
     secret, _ = identities.issue_token(admin, "scorer", lifetime_ms=HOUR)
     actor = identities.authenticate(secret, "default")
     assert (actor.identity, actor.name, actor.workspace) == (made.id, "scorer", "default")
-    assert actor.permissions == {Permission.READ, Permission.PREDICTIONS_WRITE, Permission.JOURNAL_READ}
+    assert actor.permissions == {
+        Permission.READ, Permission.PREDICTIONS_WRITE, Permission.PREDICTIONS_READ, Permission.JOURNAL_READ,
+    }  # fmt: skip
 
 
 def test_the_secret_is_stored_nowhere(identities: IdentityService, records: Records, admin: Actor) -> None:

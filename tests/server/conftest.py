@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
@@ -16,9 +15,9 @@ from starlette.applications import Starlette
 
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.server.asgi import create_app
+from tests_support.browser import opened_browser
 from tests_support.control import TestClient, issue_tokens, local, remote
 from tests_support.populated import Story, empty, populate
-from tests_support.postgres import required
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -84,25 +83,8 @@ def as_remote(app: Starlette) -> Iterator[ClientOf]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, the system's or playwright's own, or a skip that says so."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        _missing("playwright is not installed")
-    with sync_playwright() as play:
-        found = [shutil.which("chromium"), shutil.which("google-chrome"), play.chromium.executable_path]
-        path = next((each for each in found if each and Path(each).exists()), None)
-        if path is None:
-            _missing("Chromium is not installed")
-        opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-def _missing(what: str) -> NoReturn:
-    if required("browser"):
-        pytest.fail(f"A browser is required here: {what}")
-    pytest.skip(what)
+    """Chromium, or a skip that says why not."""
+    yield from opened_browser()
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def paths(story: Story) -> dict[str, str]:
     values = {
         "endpoint": "late", "rollout": story.ids["rollout"], "model": "flights", "number": 3, "snapshot": story.ids["snapshot"],
         "entry": story.platform.journal.entries("default", limit=1)[0].id,
-        "webhook": story.ids["webhook"], "delivery": story.ids["delivery"],
+        "prediction": f"{0:032x}:0", "webhook": story.ids["webhook"], "delivery": story.ids["delivery"],
         "experiment": story.ids["experiment"], "logged_model": story.ids["logged_model"],
     }  # fmt: skip
     found = {}
@@ -33,6 +33,8 @@ def paths(story: Story) -> dict[str, str]:
         found[page.path.strip("/").replace("/", "-") or "overview"] = page.path.format(**values, run=run)
     parts = "&".join(f"run={story.ids[f'part_{place}']}" for place in range(3))
     found |= {
+        "unexplained": f"/predictions/{0:032x}:0?explain=1",
+        "sought": "/predictions?endpoint=late&status=200&unit=x",
         "compared": f"/compare?{parts}&all=1",
         "image": f"/runs/{story.ids['tracked_run']}/files?path=plots/roc%20curve.png",
         "rows": f"/runs/{story.ids['tracked_run']}/files?path=data/rows.csv",

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bailiwick.cli.output import JsonOption, answer, print_json, print_table, shortened, when
+from bailiwick.cli.output import JsonOption, answer, print_fields, print_json, print_table, shortened, when
 from bailiwick.cli.session import open_session
+from bailiwick.cli.traffic import policy, shadows
+from bailiwick.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from bailiwick.endpoints.model import Variant
 
 app = typer.Typer(help="Endpoints: the names that are called, and what answers.", no_args_is_help=True)
+
+app.command()(policy)
+app.command()(shadows)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the endpoint.")]
 
@@ -73,6 +78,62 @@ def rollback(
     with open_session() as (platform, actor):
         after = roll_back_endpoint(platform, actor, name, reason)
     answer(f"Endpoint {name} serves {split(after.variants)} again.", after, as_json=json)
+
+
+@app.command()
+def recording(
+    name: NameArgument,
+    share: Annotated[float | None, typer.Option(help="Share of requests kept with their inputs, 0 to 1.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Keep this input, and no others but those named so.")] = None,
+    omit: Annotated[list[str] | None, typer.Option(help="Never write this input anywhere.")] = None,
+    hash_: Annotated[list[str] | None, typer.Option("--hash", help="Keep a keyed hash of this input.")] = None,
+    personal: Annotated[str | None, typer.Option(help="Inputs marked personal: hash, omit or keep.")] = None,
+    refused: Annotated[bool | None, typer.Option(help="Keep refused requests too.")] = None,
+    when_full: Annotated[str | None, typer.Option(help="A full spool: refuse (503) or drop (counted).")] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Begin with a policy that keeps everything.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """What of an endpoint's predictions is kept; with options, have it otherwise from now on."""
+    import msgspec
+
+    from bailiwick.endpoints.recording import WHOLE, Recording
+
+    given = {
+        "share": None if share is None else round(share * WHOLE),
+        "columns": only,
+        "omitted": omit,
+        "hashed": hash_,
+        "personal_rule": personal,
+        "refused": refused,
+        "when_full": when_full,
+    }
+    changes = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if value is not None
+    }
+    with open_session() as (platform, actor):
+        found = platform.endpoints.endpoint(actor.workspace, name).recording
+        if changes or reset:
+            before = msgspec.to_builtins(Recording() if reset else found)
+            try:
+                wanted = msgspec.convert(before | changes, Recording)
+            except msgspec.ValidationError as error:
+                raise InvalidInput(f"No such policy: {error}.") from None
+            found = platform.endpoints.set_recording(actor, name, wanted, reason=reason).recording
+    if json:
+        print_json({"endpoint": name, **{field: getattr(found, field) for field in found.__struct_fields__}})
+        return
+    marked = f" ({found.personal_rule}: {', '.join(found.personal)})" if found.personal else ""
+    fields = {
+        "inputs kept of": f"{found.share / 100:g} % of the requests",
+        "only": ", ".join(found.columns),
+        "never written": ", ".join(found.omitted),
+        "hashed": ", ".join(found.hashed),
+        "personal": f"{len(found.personal)} inputs{marked}",
+        "refused requests": "kept" if found.refused else "counted",
+        "when the spool is full": "503" if found.when_full == "refuse" else "answered, and counted as dropped",
+    }
+    print_fields(f"Endpoint {name}", fields)
 
 
 def split(variants: Iterable[Variant]) -> str:

@@ -20,14 +20,16 @@ from bailiwick.cli import (
     features,
     imports,
     lineage,
+    making,
     monitor,
     pipelines,
+    predictions,
     processes,
     rollout,
+    scoring,
     track,
     tracking,
     users,
-    versions,
     webhooks,
     workspaces,
 )
@@ -46,14 +48,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (processes, pipelines, track, demo, lineage):
+for module in (processes, pipelines, track, demo, lineage, scoring):
     module.add_to(app)
 for name, group in (
     ("data", data.app),
     ("features", features.app),
     ("tracking", tracking.app),
-    ("models", versions.app),
+    ("models", making.app),
     ("endpoints", endpoints.app),
+    ("predictions", predictions.app),
     ("rollout", rollout.app),
     ("monitor", monitor.app),
     ("audit", audit.app),

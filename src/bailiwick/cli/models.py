@@ -280,7 +280,7 @@ def _version_fields(version: ModelVersion) -> dict[str, object]:
         "runtime": runtime_words(version) if version.package else "none: `bailiwick models package` makes a package",
         "training = serving": f"{'yes' if parity.get('passed') else 'NO'}, {agreed}" if agreed else "",
         "logged model": version.model_id,
-        **{direction: _columns(version.signature.get(direction)) for direction in ("inputs", "outputs", "params")},
+        **{direction: columns_words(version.signature.get(direction)) for direction in ("inputs", "outputs", "params")},
         **{f"metric {name}": value for name, value in sorted(version.metrics.items())},
         **{f"parameter {name}": value for name, value in sorted(version.parameters.items())},
     }
@@ -312,7 +312,7 @@ def _content_fields(version: ModelVersion) -> dict[str, object]:
     }
 
 
-def _columns(columns: object) -> str:
+def columns_words(columns: object) -> str:
     """`hour (double), carrier (string)`."""
     if not isinstance(columns, list):
         return ""

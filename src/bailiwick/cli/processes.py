@@ -13,6 +13,7 @@ from bailiwick.core.settings import Settings, load_settings
 HostOption = Annotated[str | None, typer.Option(help="Address to bind to.")]
 ControlPortOption = Annotated[int | None, typer.Option(help="Port of the control plane (8600).")]
 InferencePortOption = Annotated[int | None, typer.Option(help="Port of inference over HTTP (8601).")]
+GrpcPortOption = Annotated[int | None, typer.Option(help="Port of inference over gRPC (8602); 0 serves none.")]
 InsecureOption = Annotated[bool | None, typer.Option("--insecure", help="Allow binding to other than loopback.")]
 
 
@@ -29,6 +30,7 @@ def up(
     host: HostOption = None,
     control_port: ControlPortOption = None,
     inference_port: InferencePortOption = None,
+    grpc_port: GrpcPortOption = None,
     workers: Annotated[int | None, typer.Option(help="Inference processes (1).")] = None,
     insecure: InsecureOption = None,
 ) -> None:
@@ -36,13 +38,20 @@ def up(
     from bailiwick.processes.supervisor import Supervisor
 
     settings = load_settings(
-        host=host, control_port=control_port, inference_port=inference_port, serve_workers=workers, insecure=insecure
+        host=host,
+        control_port=control_port,
+        inference_port=inference_port,
+        grpc_port=grpc_port,
+        serve_workers=workers,
+        insecure=insecure,
     )
     with Supervisor(settings, report=lambda text: say(text, err=True)) as supervisor:
         seconds = supervisor.wait_ready()
         say(f"Bailiwick is up after {seconds:.1f} s. Stop it with Ctrl-C.")
         say(f"  pages and API  {settings.control_address}")
         say(f"  inference      {settings.inference_address}/v2/models/ENDPOINT/infer")
+        if settings.grpc_inference_port:
+            say(f"  over gRPC      {settings.grpc_address}")
         say(f"  state          {settings.home.resolve()}")
         supervisor.run()
         say("Stopping …")
@@ -73,6 +82,7 @@ def control(
 def serve(
     host: HostOption = None,
     inference_port: InferencePortOption = None,
+    grpc_port: GrpcPortOption = None,
     control_url: Annotated[str | None, typer.Option(help="Where the control plane is.")] = None,
     worker: Annotated[int, typer.Option(min=0, help="Number of this worker on this machine.")] = 0,
     insecure: InsecureOption = None,
@@ -80,7 +90,9 @@ def serve(
     """Start one inference worker. Many may share one port."""
     from bailiwick.serving.worker import serve_worker
 
-    settings = load_settings(host=host, inference_port=inference_port, control_url=control_url, insecure=insecure)
+    settings = load_settings(
+        host=host, inference_port=inference_port, grpc_port=grpc_port, control_url=control_url, insecure=insecure
+    )
     serve_worker(_prepared(settings), worker)
 
 

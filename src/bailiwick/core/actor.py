@@ -23,6 +23,7 @@ class Permission(StrEnum):
     PIPELINES_RUN = "pipelines.run"
     ENDPOINTS_DEPLOY = "endpoints.deploy"
     PREDICTIONS_WRITE = "predictions.write"
+    PREDICTIONS_READ = "predictions.read"
     MONITORS_WRITE = "monitors.write"
     IDENTITIES_MANAGE = "identities.manage"
     JOURNAL_READ = "journal.read"

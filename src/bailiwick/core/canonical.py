@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import rfc8785
 
+from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import rfc8785
+else:
+    rfc8785 = deferred("rfc8785")
 
 _LARGEST_SAFE_INTEGER = 2**53 - 1
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode

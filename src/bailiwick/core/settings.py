@@ -52,6 +52,10 @@ class Settings:
     )
     control_port: int = field(default=8600, metadata={"doc": "port of the control plane: API, UI, metrics, health"})
     inference_port: int = field(default=8601, metadata={"doc": "port of inference over HTTP"})
+    grpc_port: int = field(
+        default=-1,
+        metadata={"doc": "port of inference over gRPC; -1 is the one after `inference_port` (8602), 0 serves none"},
+    )
     control_url: str = field(
         default="",
         metadata={
@@ -59,6 +63,17 @@ class Settings:
         },
     )
     serve_workers: int = field(default=1, metadata={"doc": "inference processes on this machine"})
+    serve_model_bytes: int = field(
+        default=0,
+        metadata={
+            "doc": "most bytes of models that each inference process holds; more are loaded when they are asked, in place of "
+            "those that were used least recently; 0 holds all that endpoints route to"
+        },
+    )
+    serve_load_seconds: int = field(
+        default=10,
+        metadata={"doc": "longest time that a request waits for a model to be loaded, in seconds; then 503"},
+    )
     token: str = field(
         default="", metadata={"doc": "API token to act with; empty means the local administrator, on loopback only"}
     )
@@ -68,7 +83,31 @@ class Settings:
     spool_bytes: int = field(
         default=1 << 30, metadata={"doc": "most bytes of predictions waiting to be shipped, per worker; then 503"}
     )
+    access_log: str = field(
+        default="",
+        metadata={
+            "doc": "file that `serve` writes a JSON line for each inference request to; `-` is standard output; empty means none"
+        },
+    )
+    traces: bool = field(
+        default=False,
+        metadata={
+            "doc": "send a span of OpenTelemetry for each inference request, joined to the caller's trace; where to and how "
+            "many is said by `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_SAMPLER` and the like; needs `bailiwick[traces]`"
+        },
+    )
     max_body_bytes: int = field(default=64 << 20, metadata={"doc": "largest request body accepted, in bytes"})
+    request_seconds: int = field(
+        default=60,
+        metadata={"doc": "longest time that a client may take to send an inference request, in seconds; then 408"},
+    )
+    repository_control: bool = field(
+        default=False,
+        metadata={
+            "doc": "let clients of the inference port, which asks nobody who they are, unload endpoints on this machine and "
+            "load them again (`/v2/repository/models/…`)"
+        },
+    )
     signed_url_seconds: int = field(
         default=3600,
         metadata={
@@ -184,6 +223,16 @@ class Settings:
         """URL of inference over HTTP without a trailing slash."""
         return f"http://{self.host}:{self.inference_port}"
 
+    @property
+    def grpc_inference_port(self) -> int:
+        """`grpc_port`, or the port after that of inference over HTTP; 0 where gRPC is turned off."""
+        return self.inference_port + 1 if self.grpc_port < 0 else self.grpc_port
+
+    @property
+    def grpc_address(self) -> str:
+        """host:port of inference over gRPC, as its clients take it."""
+        return f"{self.host}:{self.grpc_inference_port}"
+
 
 def load_settings(environment: Mapping[str, str] | None = None, **flags: object) -> Settings:
     """Settings from the environment and flags (None = not given). Raises InvalidInput naming the variable and value."""
@@ -212,16 +261,20 @@ def _parse(name: str, text: str, kind: type) -> object:
 
 
 def _checked(settings: Settings) -> Settings:
-    for name in ("control_port", "inference_port"):
-        port = getattr(settings, name)
-        if not 0 < port < 65536:
-            raise InvalidInput(f"{name} {port} is not a port; choose 1 to 65535.")
+    _check_ports(settings)
     if not _WORKSPACE.fullmatch(settings.workspace):
         raise InvalidInput(
             f"Workspace {settings.workspace[:100]!r} cannot be one: use up to 250 of A-Z a-z 0-9 . _ -, beginning with a "
             "letter or digit."
         )
-    for name, least in (("serve_workers", 1), ("models_processes", 1), ("models_seconds", 1)):
+    for name, least in (
+        ("serve_workers", 1),
+        ("request_seconds", 1),
+        ("serve_model_bytes", 0),
+        ("serve_load_seconds", 1),
+        ("models_processes", 1),
+        ("models_seconds", 1),
+    ):
         if getattr(settings, name) < least:
             raise InvalidInput(f"{name} {getattr(settings, name)} must be at least {least}.")
     if settings.models_memory_bytes < LEAST_MODEL_BYTES:
@@ -241,3 +294,15 @@ def _checked(settings: Settings) -> Settings:
             hint="Bind to 127.0.0.1 behind a TLS proxy, or pass --insecure if the network is trusted.",
         )
     return settings
+
+
+def _check_ports(settings: Settings) -> None:
+    for name in ("control_port", "inference_port"):
+        port = getattr(settings, name)
+        if not 0 < port < 65536:
+            raise InvalidInput(f"{name} {port} is not a port; choose 1 to 65535.")
+    if not -1 <= settings.grpc_port < 65536 or settings.grpc_inference_port >= 65536:
+        raise InvalidInput(
+            f"grpc_port {settings.grpc_port} is not a port; choose 1 to 65535, -1 for the one after inference_port "
+            f"{settings.inference_port}, or 0 for none."
+        )

@@ -1,7 +1,9 @@
 """The prediction log: what every endpoint answered, and what turned out to be true. Delta tables that anything can read.
 
 `predictions/<endpoint>` has the columns of `prediction_schema` and one `in_<input>` and `out_<output>` column for each
-tensor of the models behind it; `outcomes/<endpoint>` has those of `outcome_schema`. Tables of workspaces other than
+tensor of the models behind it (see `WITHHELD` for those that a policy leaves out); `outcomes/<endpoint>` has those of
+`outcome_schema`, `refusals/<endpoint>` those of `refusal_schema`. `shadows/<endpoint>` has, in the columns of predictions,
+what versions said that were only run on copies: apart, so that nothing that judges answers ever sees them. Tables of workspaces other than
 `default` are under `workspaces/<workspace>/`. Rows arrive in rough order of time and of id, so reading a window opens only
 the files whose statistics meet it.
 """
@@ -47,7 +49,7 @@ def prediction_schema() -> pa.Schema:
             ("received", pa.int64()),  # arrival, ms
             ("latency_us", pa.int32()),
             ("status", pa.int16()),  # HTTP
-            ("error", pa.string()),
+            ("error", pa.string()),  # why it failed, or, of one that did not, why another answered
         ]
     )
 
@@ -63,6 +65,31 @@ def outcome_schema() -> pa.Schema:
             ("received", pa.int64()),
         ]
     )
+
+
+@cache
+def refusal_schema() -> pa.Schema:
+    """Columns of a table of refused requests; those of endpoints whose policy records them."""
+    return pa.schema(
+        [
+            ("request_id", pa.string()),
+            ("endpoint", pa.string()),
+            ("received", pa.int64()),
+            ("status", pa.int16()),
+            ("body_bytes", pa.int64()),
+            ("error", pa.string()),
+        ]
+    )
+
+
+WITHHELD = "withheld"
+"""A column that a table has once a policy kept less than everything: names of the inputs that a row lacks as they were
+sent, a line each; `EVERYTHING` for all of them; null for none."""
+
+
+def hashed_column(name: str) -> str:
+    """Column that holds keyed hashes of the input `name`."""
+    return "hashed_" + _FORBIDDEN.sub("_", name)
 
 
 def input_column(name: str) -> str:
@@ -85,6 +112,22 @@ class Answered:
     failed: int
     first: int | None
     last: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowComparison:
+    """A shadow beside what was answered for the same rows. Losses are mean squared errors of the rows whose outcome is
+    known; differences and losses are None where there are no such rows.
+    """
+
+    version: int
+    rows: int
+    failed: int
+    mean_difference: float | None
+    largest_difference: float | None
+    outcomes: int
+    loss: float | None
+    shadow_loss: float | None
 
 
 class PredictionLogs:
@@ -117,13 +160,31 @@ class PredictionLog:
         """Name of the endpoint's table of outcomes."""
         return f"{self._folder}outcomes/{endpoint}"
 
+    def refusals_table(self, endpoint: str) -> str:
+        """Name of the endpoint's table of refused requests."""
+        return f"{self._folder}refusals/{endpoint}"
+
+    def append_refusals(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
+        """Append rows with the columns of `refusal_schema`."""
+        self._tables.append(self.refusals_table(endpoint), rows.cast(refusal_schema()), transaction=transaction)
+
+    def shadows_table(self, endpoint: str) -> str:
+        """Name of the endpoint's table of what shadows said."""
+        return f"{self._folder}shadows/{endpoint}"
+
     def append_predictions(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
         """Append rows that have at least the columns of `prediction_schema`.
 
         A tensor column whose type differs from the table's goes to `<column>_<type>`, so that no version of a model can
         stop the log.
         """
-        name = self.predictions_table(endpoint)
+        self._append(self.predictions_table(endpoint), rows, transaction)
+
+    def append_shadows(self, endpoint: str, rows: pa.Table, *, transaction: tuple[str, int] | None = None) -> None:
+        """The same for what shadows said."""
+        self._append(self.shadows_table(endpoint), rows, transaction)
+
+    def _append(self, name: str, rows: pa.Table, transaction: tuple[str, int] | None) -> None:
         fitted = _fit(rows, self._tables.open(name)) if self._tables.exists(name) else rows
         self._tables.append(name, fitted, transaction=transaction)
 
@@ -150,6 +211,32 @@ class PredictionLog:
         """
         conditions = [*_window(start, end), *_since(since_epoch)]
         return self._scan(self.predictions_table(endpoint), prediction_schema(), conditions, columns)
+
+    def shadows(
+        self, endpoint: str, *, start: int | None = None, end: int | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """What shadows said, or failed to, with event time in [start, end)."""
+        return self._scan(self.shadows_table(endpoint), prediction_schema(), _window(start, end), columns)
+
+    def shadowed(
+        self, endpoint: str, *, start: int | None = None, end: int | None = None, output: str = "out_probability"
+    ) -> pa.Table:
+        """Each prediction that was answered beside what each shadow said of the same rows: `prediction_id`, `time`, `unit`,
+        `version`, `output`, `shadow_version`, `shadow_status`, `shadow_output`, and the `outcome` where it is known.
+        """
+        kept = ["prediction_id", "time", "unit", "version", "status", "received", output]
+        rows = self._scan(
+            self.predictions_table(endpoint), prediction_schema(), [*_window(start, end), "status = 200"], kept
+        )
+        outcomes = self._scan(self.outcomes_table(endpoint), outcome_schema(), [], None)
+        return _beside(rows, self.shadows(endpoint, start=start, end=end, columns=kept), outcomes, output)
+
+    def compared(self, endpoint: str, *, start: int | None = None, end: int | None = None) -> list[ShadowComparison]:
+        """Each shadow's probabilities beside those that were answered, by version."""
+        pairs = self.shadowed(endpoint, start=start, end=end)
+        with duckdb.connect() as connection:
+            connection.register("pairs", pairs)
+            return [ShadowComparison(*row) for row in connection.sql(_COMPARED).fetchall()]
 
     def outcomes(self, endpoint: str, *, start: int | None = None, end: int | None = None) -> pa.Table:
         """Outcomes that became known in [start, end), repeated ones too."""
@@ -217,6 +304,19 @@ class PredictionLog:
         wanted = None if columns is None else [column for column in columns if column in known]
         read = pa.table(table.scan(columns=wanted, predicate=" AND ".join(conditions) or None))
         return _with_missing(_plain(read), columns)
+
+
+_COMPARED = """
+    SELECT shadow_version, count(*), count(*) FILTER (NOT answered),
+           avg(difference) FILTER (answered), max(abs(difference)) FILTER (answered),
+           count(outcome) FILTER (answered), avg((output - outcome) ** 2) FILTER (answered),
+           avg((shadow_output - outcome) ** 2) FILTER (answered)
+    FROM (SELECT shadow_version, outcome::DOUBLE AS outcome, output::DOUBLE AS output,
+                 shadow_output::DOUBLE AS shadow_output, shadow_status = 200 AS answered,
+                 shadow_output::DOUBLE - output::DOUBLE AS difference
+          FROM pairs)
+    GROUP BY shadow_version ORDER BY shadow_version
+"""
 
 
 def _counted(rows: pa.RecordBatchReader) -> list[Answered]:
@@ -295,5 +395,24 @@ def _join(predictions: pa.Table, outcomes: pa.Table, columns: Sequence[str] | No
         query += " QUALIFY row_number() OVER (PARTITION BY p.prediction_id ORDER BY p.received) = 1"
     with duckdb.connect() as connection:
         connection.register("predictions", predictions)
+        connection.register("outcomes", outcomes)
+        return _plain(connection.sql(query).to_arrow_table())
+
+
+def _beside(predictions: pa.Table, shadows: pa.Table, outcomes: pa.Table, output: str) -> pa.Table:
+    query = f"""
+        SELECT p.prediction_id, p.time, p.unit, p.version, p."{output}" AS output, s.version AS shadow_version,
+               s.status AS shadow_status, s."{output}" AS shadow_output, o.outcome
+        FROM (SELECT * FROM predictions
+              QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY received) = 1) p
+        JOIN (SELECT * FROM shadows
+              QUALIFY row_number() OVER (PARTITION BY prediction_id, version ORDER BY received) = 1) s USING (prediction_id)
+        LEFT JOIN (SELECT prediction_id, arg_min(outcome, received) AS outcome FROM outcomes GROUP BY prediction_id) o
+             USING (prediction_id)
+        ORDER BY p.time, p.prediction_id, s.version
+    """
+    with duckdb.connect() as connection:
+        connection.register("predictions", predictions)
+        connection.register("shadows", shadows)
         connection.register("outcomes", outcomes)
         return _plain(connection.sql(query).to_arrow_table())

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from msgspec import Struct
 
+from bailiwick.endpoints.recording import EVERYTHING_KEPT, Recording
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,99}")
 BASIS_POINTS = 10_000
 """The weights of an endpoint's variants sum to this."""
 
 ROUTE_FORMAT = 1
+"""Fields are only ever added, each with a default that means "as before": tables on disk and workers of another age are read."""
+
+
+def is_endpoint_name(name: str) -> bool:
+    """Whether an endpoint may have this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 class Variant(Struct, frozen=True):
@@ -22,11 +32,81 @@ class Variant(Struct, frozen=True):
     weight: int
 
 
+class Shadow(Struct, frozen=True):
+    """A version that is run on copies of a share of the units, in basis points, and whose answers nobody is given."""
+
+    variant: Variant
+    share: int
+
+
+class OutputValue(Struct, frozen=True):
+    """What a constant answer says for one output."""
+
+    output: str
+    value: bool | int | float | str
+
+
+class Fallback(Struct, frozen=True):
+    """What answers when the variant cannot: a version, the one that served before (`previous`), or constant values."""
+
+    variant: Variant | None = None
+    previous: bool = False
+    answer: tuple[OutputValue, ...] = ()
+
+
+class BreakerRule(Struct, frozen=True):
+    """When a variant is left alone: `percent` of at least `least` calls in `window_seconds` failed or were too slow.
+
+    After `open_seconds` it is tried with `probes` calls. A `percent` of 0 means that it is called whatever happens.
+    """
+
+    percent: int = 50
+    least: int = 20
+    window_seconds: int = 10
+    open_seconds: int = 5
+    probes: int = 3
+
+
+class Quota(Struct, frozen=True):
+    """Requests a second that one client may send, and how many at once. Clients are told apart `by` their address, the
+    token they show, or a header (`header:NAME`) that something in front of the workers sets.
+    """
+
+    per_second: float
+    burst: int
+    by: str = "address"
+
+
+class Policy(Struct, frozen=True, omit_defaults=True):
+    """What else than the split decides about a request. Every default means "nothing does".
+
+    A caller may ask for a variant by name, by `override_header` or by the request's parameter `override_parameter`; what
+    it gets is no evidence about the split. `slow_ms` is how long a variant may take before a fallback answers in its
+    place. Where there are fallbacks, each variant has a `breaker`, which is `BreakerRule()` where nothing is said. `queue` bounds how many requests wait in a worker, `deadline_ms` how long one waits that says nothing itself.
+    `priority_header` names the header in which clients say `high`, `normal` or `low`.
+    """
+
+    override_header: str = ""
+    override_parameter: str = ""
+    shadows: tuple[Shadow, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
+    breaker: BreakerRule | None = None
+    slow_ms: int = 0
+    queue: int = 0
+    deadline_ms: int = 0
+    quota: Quota | None = None
+    priority_header: str = ""
+
+
+NO_POLICY = Policy()
+
+
 class Endpoint(Struct, frozen=True):
     """A stable name and its variants, the newest arm first so that a ramp only ever adds units to it.
 
     `salt` and a unit decide the variant (see `assignment`); `epoch` grows with every change of traffic. `key` and `time`
-    name the optional context inputs of a request: the unit of assignment and the event time in milliseconds.
+    name the optional context inputs of a request: the unit of assignment and the event time in milliseconds. `recording`
+    says what of its predictions is kept.
     """
 
     name: str
@@ -35,6 +115,15 @@ class Endpoint(Struct, frozen=True):
     variants: tuple[Variant, ...]
     key: str = ""
     time: str = ""
+    recording: Recording = EVERYTHING_KEPT
+    policy: Policy = NO_POLICY
+
+    @property
+    def packages(self) -> set[str]:
+        """Digests of all that it takes to answer by this, whoever answers."""
+        others = [shadow.variant for shadow in self.policy.shadows]
+        others += [fallback.variant for fallback in self.policy.fallbacks if fallback.variant is not None]
+        return {variant.package for variant in (*self.variants, *others)}
 
 
 class RouteTable(Struct, frozen=True):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import Row, Select, insert, select, update
@@ -17,25 +16,48 @@ from bailiwick.endpoints.model import (
     ROLLED_BACK,
     ROUTE_FORMAT,
     Endpoint,
+    Policy,
     RouteChange,
     RouteTable,
     Variant,
+    is_endpoint_name,
+    served_before,
 )
+from bailiwick.endpoints.policy import check_policy
+from bailiwick.endpoints.recording import Recording, checked
 from bailiwick.endpoints.tables import changes, endpoints, revisions
 from bailiwick.store.records import Change, Records
 
 MAX_VARIANTS = 16
 MAX_REASON = 5_000
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,99}")
 _VARIANTS = msgspec.json.Decoder(tuple[Variant, ...])
+_POLICY = msgspec.json.Decoder(Policy)
+_RECORDING = msgspec.json.Decoder(Recording)
+
+
+class PersonalColumns(Protocol):
+    """Knows which inputs of a model version hold personal data, by the schema of the data that it learnt from."""
+
+    def of_version(self, workspace: str, model: str, version: int) -> frozenset[str]:
+        """Names of the columns; none where nothing is known."""
+        ...
+
+
+class NoneMarked:
+    """For installations, and tests, without schemas."""
+
+    def of_version(self, workspace: str, model: str, version: int) -> frozenset[str]:  # noqa: ARG002 - the port's shape
+        """Nothing."""
+        return frozenset()
 
 
 class EndpointService:
     """Endpoints of every workspace. Each change of traffic is one epoch of the endpoint and one revision of the workspace."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, personal: PersonalColumns | None = None) -> None:
         self._records = records
+        self._personal = personal or NoneMarked()
 
     def deploy(
         self, actor: Actor, name: str, *, model: str, version: int, package: str, key: str = "", time: str = ""
@@ -52,11 +74,12 @@ class EndpointService:
             actor.require(Permission.ENDPOINTS_DEPLOY)
             return wanted
         reason = f"deploy {model} version {version}"
+        marked = self._marked(actor.workspace, only)
         with self._records.change(actor, Permission.ENDPOINTS_DEPLOY) as change:
             _next_revision(change)
             row = change.execute(_select_one(change.workspace, name)).first()
             current = _endpoint(row) if row else None
-            changed = _write(change, current, _wanted(current, name, only, key=key, time=time), reason)
+            changed = _write(change, current, _wanted(current, name, only, key=key, time=time), reason, marked)
             change.record("endpoint.deployed", f"endpoint/{name}", **_detail(changed, reason))
         return changed
 
@@ -68,10 +91,11 @@ class EndpointService:
         if present.variants == split:
             actor.require(Permission.ENDPOINTS_DEPLOY)
             return present
+        marked = self._marked(actor.workspace, split)
         with self._records.change(actor, Permission.ENDPOINTS_DEPLOY) as change:
             _next_revision(change)
             current = _endpoint(change.execute(_select_one(change.workspace, name)).one())
-            changed = _write(change, current, msgspec.structs.replace(current, variants=split), reason)
+            changed = _write(change, current, msgspec.structs.replace(current, variants=split), reason, marked)
             change.record("endpoint.traffic_set", f"endpoint/{name}", **_detail(changed, reason))
         return changed
 
@@ -81,13 +105,61 @@ class EndpointService:
             raise InvalidInput(f"Rolling back endpoint {name!r} needs a reason; say what went wrong.")
         self.endpoint(actor.workspace, name)
         why = f"{ROLLED_BACK}{reason.strip()}"[:MAX_REASON]
+        marked = self._marked(actor.workspace, (wanted,))
         with self._records.change(actor, Permission.ENDPOINTS_DEPLOY) as change:
             _next_revision(change)
             current = _endpoint(change.execute(_select_one(change.workspace, name)).one())
             only = (msgspec.structs.replace(wanted, weight=BASIS_POINTS),)
-            changed = _write(change, current, msgspec.structs.replace(current, variants=only), why)
+            changed = _write(change, current, msgspec.structs.replace(current, variants=only), why, marked)
             change.record("endpoint.rolled_back", f"endpoint/{name}", **_detail(changed, why))
         return changed
+
+    def set_recording(self, actor: Actor, name: str, recording: Recording, *, reason: str = "") -> Endpoint:
+        """Say what of the endpoint's predictions is kept from now on; the same again changes nothing.
+
+        It is no change of traffic, so the epoch stays. Columns that are known to be personal stay known, whatever
+        `recording.personal` says. Raises NotFound, InvalidInput.
+        """
+        wanted = checked(recording)
+        present = self.endpoint(actor.workspace, name).recording
+        if msgspec.structs.replace(wanted, personal=present.personal) == present:
+            actor.require(Permission.ENDPOINTS_DEPLOY)
+            return self.endpoint(actor.workspace, name)
+        with self._records.change(actor, Permission.ENDPOINTS_DEPLOY) as change:
+            _next_revision(change)
+            current = _endpoint(change.execute(_select_one(change.workspace, name)).one())
+            kept = msgspec.structs.replace(wanted, personal=current.recording.personal)
+            values = {"recording": msgspec.json.encode(kept).decode(), "updated": change.time}
+            chosen = (endpoints.c.workspace == change.workspace) & (endpoints.c.name == name)
+            change.execute(update(endpoints).where(chosen).values(**values))
+            told = {"before": msgspec.to_builtins(current.recording), "after": msgspec.to_builtins(kept)}
+            change.record("endpoint.recording_set", f"endpoint/{name}", reason=reason[:MAX_REASON], **told)
+        return msgspec.structs.replace(current, recording=kept)
+
+    def set_policy(self, actor: Actor, name: str, policy: Policy, *, reason: str) -> Endpoint:
+        """Have this policy in force, whole; the split and its epoch stay. Repeating it changes nothing.
+
+        Fallbacks to the `previous` version follow the endpoint's history from now on. Raises NotFound, InvalidInput.
+        """
+        check_policy(policy)
+        present = self.endpoint(actor.workspace, name)
+        if _unresolved(present.policy) == _unresolved(policy):
+            actor.require(Permission.ENDPOINTS_DEPLOY)
+            return present
+        with self._records.change(actor, Permission.ENDPOINTS_DEPLOY) as change:
+            _next_revision(change)
+            current = _endpoint(change.execute(_select_one(change.workspace, name)).one())
+            wanted = _with_previous(change, msgspec.structs.replace(current, policy=policy))
+            chosen = (endpoints.c.workspace == change.workspace) & (endpoints.c.name == name)
+            encoded = msgspec.json.encode(wanted.policy).decode()
+            change.execute(update(endpoints).where(chosen).values(policy=encoded, updated=change.time))
+            change.record(
+                "endpoint.policy_set",
+                f"endpoint/{name}",
+                reason=reason[:MAX_REASON],
+                policy=msgspec.to_builtins(wanted.policy),
+            )
+        return wanted
 
     def endpoint(self, workspace: str, name: str) -> Endpoint:
         """One endpoint. Raises NotFound naming those that exist."""
@@ -122,9 +194,7 @@ class EndpointService:
         chosen = (changes.c.workspace == workspace) & (changes.c.endpoint == name)
         with self._records.read() as connection:
             rows = connection.execute(select(changes).where(chosen).order_by(changes.c.epoch))
-            return [
-                RouteChange(row.time, row.actor, row.reason, row.epoch, _VARIANTS.decode(row.variants)) for row in rows
-            ]
+            return [_route_change(row) for row in rows]
 
     def appearances(
         self, workspace: str, model: str, version: int, *, limit: int = 100
@@ -136,10 +206,7 @@ class EndpointService:
         )
         with self._records.read() as connection:
             rows = connection.execute(query.order_by(changes.c.time.desc(), changes.c.epoch.desc())).all()
-        found = [
-            (row.endpoint, RouteChange(row.time, row.actor, row.reason, row.epoch, _VARIANTS.decode(row.variants)))
-            for row in rows
-        ]
+        found = [(row.endpoint, _route_change(row)) for row in rows]
         # SQLite does not tell capitals apart here, so the names are compared once more.
         return [each for each in found if any((v.model, v.version) == (model, version) for v in each[1].variants)][
             :limit
@@ -154,6 +221,11 @@ class EndpointService:
         # SQLite does not tell capitals apart here, so the names are compared once more.
         return sorted({row.endpoint for row in rows if any(v.model == model for v in _VARIANTS.decode(row.variants))})
 
+    def _marked(self, workspace: str, variants: Iterable[Variant]) -> frozenset[str]:
+        """Inputs with personal data; asked before a change is begun, since it is asked of other records."""
+        versions = {(each.model, each.version) for each in variants}
+        return frozenset().union(*(self._personal.of_version(workspace, *version) for version in versions))
+
     def _find(self, workspace: str, name: str) -> Endpoint | None:
         with self._records.read() as connection:
             row = connection.execute(_select_one(workspace, name)).first()
@@ -166,15 +238,23 @@ def _wanted(current: Endpoint | None, name: str, variants: tuple[Variant, ...], 
     return msgspec.structs.replace(current, variants=variants, key=key or current.key, time=time or current.time)
 
 
-def _write(change: Change, current: Endpoint | None, wanted: Endpoint, reason: str) -> Endpoint:
-    changed = msgspec.structs.replace(wanted, epoch=wanted.epoch + 1)
+def _write(
+    change: Change, current: Endpoint | None, wanted: Endpoint, reason: str, personal: frozenset[str]
+) -> Endpoint:
+    marked = tuple(sorted(personal | set(wanted.recording.personal)))
+    recording = msgspec.structs.replace(wanted.recording, personal=marked)
+    changed = msgspec.structs.replace(wanted, epoch=wanted.epoch + 1, recording=recording)
+    coming = RouteChange(change.time, change.actor.name, reason, changed.epoch, changed.variants)
+    changed = _with_previous(change, changed, coming)
     encoded = msgspec.json.encode(changed.variants).decode()
     values = {
         "epoch": changed.epoch,
         "variants": encoded,
         "key": changed.key,
         "time": changed.time,
+        "policy": msgspec.json.encode(changed.policy).decode(),
         "updated": change.time,
+        "recording": msgspec.json.encode(changed.recording).decode(),
     }
     if current is None:
         change.execute(
@@ -197,6 +277,33 @@ def _write(change: Change, current: Endpoint | None, wanted: Endpoint, reason: s
         )
     )
     return changed
+
+
+def _with_previous(change: Change, wanted: Endpoint, *coming: RouteChange) -> Endpoint:
+    """With each fallback to the previous version naming which that is, once what is `coming` is history too."""
+    policy = wanted.policy
+    if not any(fallback.previous for fallback in policy.fallbacks):
+        return wanted
+    mine = (changes.c.workspace == change.workspace) & (changes.c.endpoint == wanted.name)
+    rows = change.execute(select(changes).where(mine).order_by(changes.c.epoch)).all()
+    history = [*(_route_change(row) for row in rows), *coming]
+    before = served_before(history)
+    found = None
+    if before:
+        served = [each for past in history for each in past.variants if (each.model, each.version) == before[-1]]
+        found = msgspec.structs.replace(served[-1], weight=0)
+    fallbacks = tuple(
+        msgspec.structs.replace(each, variant=found) if each.previous else each for each in policy.fallbacks
+    )
+    return msgspec.structs.replace(wanted, policy=msgspec.structs.replace(policy, fallbacks=fallbacks))
+
+
+def _unresolved(policy: Policy) -> Policy:
+    """As people state it: which version the previous one is follows from the history."""
+    fallbacks = tuple(
+        msgspec.structs.replace(each, variant=None) if each.previous else each for each in policy.fallbacks
+    )
+    return msgspec.structs.replace(policy, fallbacks=fallbacks)
 
 
 def _next_revision(change: Change) -> None:
@@ -223,7 +330,13 @@ def _endpoint(row: Row[Any]) -> Endpoint:
         variants=_VARIANTS.decode(row.variants),
         key=row.key,
         time=row.time,
+        recording=_RECORDING.decode(row.recording),
+        policy=_POLICY.decode(row.policy),
     )
+
+
+def _route_change(row: Row[Any]) -> RouteChange:
+    return RouteChange(row.time, row.actor, row.reason, row.epoch, _VARIANTS.decode(row.variants))
 
 
 def _detail(endpoint: Endpoint, reason: str) -> dict[str, object]:
@@ -235,7 +348,7 @@ def _detail(endpoint: Endpoint, reason: str) -> dict[str, object]:
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not is_endpoint_name(name):
         raise InvalidInput(
             f"Endpoint name {name!r} cannot be used: 1 to 100 of a-z 0-9 _ . - , beginning with a letter or digit."
         )

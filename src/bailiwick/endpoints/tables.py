@@ -16,8 +16,10 @@ endpoints = Table(
     Column("variants", Text, nullable=False),
     Column("key", String(250), nullable=False),
     Column("time", String(250), nullable=False),
+    Column("policy", Text, nullable=False, server_default="{}"),
     Column("created", BigInteger, nullable=False),
     Column("updated", BigInteger, nullable=False),
+    Column("recording", Text, nullable=False, server_default="{}"),
 )
 
 changes = Table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bailiwick.core.actor import Actor
+from bailiwick.lifecycle.declared_models import keep_models
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.stakeholders import keep_stakeholders
 from bailiwick.lifecycle.training.pipeline import pipeline_name
@@ -33,6 +34,7 @@ def apply_project(platform: Platform, actor: Actor, project: Project) -> Project
             platform.governance.remove_policy(actor, applied.name, policy.target)
     _keep_schedules(platform, actor, applied)
     keep_stakeholders(platform, actor, applied)
+    keep_models(platform, actor, project)
     return applied
 
 

@@ -59,7 +59,8 @@ class Duties:
         self._platform = platform
         self._actor = actor
         self._runner = runner
-        self._shipper = Shipper(platform.settings.spool_root, platform.logs.of(actor.workspace))
+        log_of_workspace = platform.logs.of(actor.workspace)
+        self._shipper = Shipper(platform.settings.spool_root, log_of_workspace, platform.pseudonyms)
         signer = Signer.in_folder(platform.keys_folder)
         self._measurer = Measurer(platform)
         self._sequencer = Sequencer(platform.database, platform.journal_folder, signer)
@@ -76,14 +77,15 @@ class Duties:
         as whole when they were.
         """
         troubles: list[str] = []
+        watched = self._attempt("watching serving", self._watch_serving, troubles)
         shipped = self._attempt("shipping predictions", self._ship, troubles)
         self._unseen = self._unseen or bool(shipped)
         now = time.monotonic()
         if not (self._unseen or self._changed() or now - self._full > FULL_SECONDS):
-            return Pass(moved=False, whole=True, troubles=tuple(troubles))
+            return Pass(moved=bool(watched), whole=True, troubles=tuple(troubles))
         self._full = now
         look = not shipped or now - self._looked > LOOK_SECONDS
-        happened: list[str] = []
+        happened: list[str] = list(watched)
         if look:
             self._looked, self._unseen = now, False
             happened += self._attempt("monitoring", self._monitor, troubles)
@@ -131,6 +133,11 @@ class Duties:
             for endpoint in self._platform.endpoints.endpoints(self._actor.workspace)
             for window in self._platform.monitors.evaluate_due(self._actor, endpoint.name)
         ]
+
+    def _watch_serving(self) -> list[str]:
+        """In every pass: an endpoint that is down is told of at once."""
+        names = [endpoint.name for endpoint in self._platform.endpoints.endpoints(self._actor.workspace)]
+        return self._platform.serving_watch.judge(self._actor, names)
 
     def _expire(self) -> list[str]:
         return close_expired(self._platform)

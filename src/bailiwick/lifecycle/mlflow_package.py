@@ -66,10 +66,10 @@ def _version(platform: Platform, workspace: str, package: str) -> ModelVersion:
     ]
     if not holding:
         raise NotFound(f"No version has the package {package[:64]!r}.")
-    holding = [each for each in holding if each.runtime != "python"]
+    holding = [each for each in holding if each.runtime == "onnx"]
     if not holding:
         raise NotFound(
-            f"The package {package[:64]!r} stays Python: it has no ONNX file for MLflow's clients to load.",
+            f"The package {package[:64]!r} is not ONNX, so there is no ONNX file for MLflow's clients to load.",
             hint="Call it through its endpoint.",
         )
     return min(holding, key=lambda each: (each.created, each.model, each.number))

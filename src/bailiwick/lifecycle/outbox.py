@@ -29,6 +29,9 @@ RETRY_SECONDS = 5.0
 STAY_ALERT_SECONDS = 3.0
 PRUNE_SECONDS = MILLISECONDS_PER_DAY / 1000 / 24
 STOP_SECONDS = 15.0
+TAIL_SECONDS = 10.0
+LONGEST_TAIL = 50_000
+"""Entries that may wait for their place while nobody has to be told of them: they have no index, and are read one by one."""
 
 log = logging.getLogger("bailiwick.outbox")
 
@@ -48,6 +51,7 @@ class OutboxKeeper:
         self._retry: dict[str, float] = {}
         self._sequencer: Sequencer | None = None
         self._pruned = 0.0
+        self._tail_seen = time.monotonic()
         self._alert_until = 0.0
         path = platform.settings.openlineage_file
         self._sink = FileSink(platform.database, platform.openlineage, Path(path)) if path else None
@@ -82,6 +86,7 @@ class OutboxKeeper:
         """Do what is due; returns how long to rest, in seconds."""
         if self._sink is None and not self._platform.outbox.needed():
             self._let_go()
+            self._shorten_tail()
             return IDLE_SECONDS
         if self._spare and self._platform.duties.holder(WORK):
             self._let_go()
@@ -94,6 +99,15 @@ class OutboxKeeper:
             self._alert_until = time.monotonic() + STAY_ALERT_SECONDS
         self._prune()
         return BUSY_SECONDS if time.monotonic() < self._alert_until else IDLE_SECONDS
+
+    def _shorten_tail(self) -> None:
+        """Where no `work` process gives entries their places, they are not left to wait without end."""
+        if time.monotonic() - self._tail_seen < TAIL_SECONDS:
+            return
+        self._tail_seen = time.monotonic()
+        while self._platform.journal.is_waiting(LONGEST_TAIL) and self._attempt("journal", self._integrate):
+            if self._ended.is_set():
+                return
 
     def _move(self) -> bool:
         """Whether anything was placed, passed over or begun. What fails does not hold up the rest."""

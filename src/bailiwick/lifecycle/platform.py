@@ -8,10 +8,13 @@ from pathlib import Path
 from bailiwick.core.settings import Settings
 from bailiwick.data.service import DataService
 from bailiwick.endpoints.log import PredictionLogs
+from bailiwick.endpoints.past import PastPredictions
+from bailiwick.endpoints.recording import Pseudonyms
 from bailiwick.endpoints.service import EndpointService
 from bailiwick.governance.service import GovernanceService
 from bailiwick.governance.statements import StatementService
 from bailiwick.monitoring.data_alarms import DataAlarms
+from bailiwick.monitoring.objectives.service import ServingWatch
 from bailiwick.monitoring.service import MonitorService
 from bailiwick.pipelines.projects import ProjectService
 from bailiwick.pipelines.service import PipelineService
@@ -20,6 +23,7 @@ from bailiwick.registry.service import RegistryService
 from bailiwick.rollout.service import RolloutService
 from bailiwick.security.service import IdentityService
 from bailiwick.security.workspaces import WorkspaceService
+from bailiwick.serving.inbox import SpoolInbox
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.database import Database
 from bailiwick.store.delta import DeltaTables
@@ -61,11 +65,13 @@ class Platform:
     statements: StatementService
     endpoints: EndpointService
     logs: PredictionLogs
+    inbox: SpoolInbox
     projects: ProjectService
     pipelines: PipelineService
     triggers: TriggerService
     rollouts: RolloutService
     monitors: MonitorService
+    serving_watch: ServingWatch
     data_alarms: DataAlarms
     webhooks: WebhookService
     outbox: Outbox
@@ -78,10 +84,20 @@ class Platform:
         return self.settings.home.resolve() / "journal"
 
     @property
+    def pseudonyms(self) -> Pseudonyms:
+        """What hashes the values that prediction logs may not keep; its key is made on first use."""
+        return Pseudonyms.in_folder(self.keys_folder)
+
+    def past(self, workspace: str) -> PastPredictions:
+        """The predictions of a workspace, one by one."""
+        return PastPredictions(self.tables, self.logs.of(workspace), self.pseudonyms)
+
+    @property
     def keys_folder(self) -> Path:
         """Where this installation keeps its own keys (mode 0600)."""
         return self.settings.home.resolve() / "keys"
 
     def close(self) -> None:
-        """Give back database connections."""
+        """Give back database connections, and the spools that are arriving."""
+        self.inbox.close()
         self.database.close()

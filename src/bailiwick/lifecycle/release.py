@@ -11,7 +11,7 @@ from bailiwick.core.actor import Actor
 from bailiwick.core.errors import Conflict, NotAllowed, NotFound
 from bailiwick.lifecycle.configuration import canary_config, expected_loss, monitor_config
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.monitoring.model import AlarmStatus
+from bailiwick.monitoring.model import WATCHED, AlarmStatus
 from bailiwick.pipelines.project import Project
 from bailiwick.registry.model import ModelVersion
 from bailiwick.rollout.model import Rollout, Status
@@ -151,7 +151,7 @@ def _answer_alarms(platform: Platform, actor: Actor, endpoint: str, model: str, 
     if any((each.model, each.version) != (model, number) for each in serving):
         return done
     for alarm in platform.monitors.alarms(actor.workspace, endpoint=endpoint, status=AlarmStatus.OPEN):
-        if (alarm.model, alarm.version) != (model, number):
+        if alarm.kind in WATCHED and (alarm.model, alarm.version) != (model, number):
             platform.monitors.resolve(actor, alarm.id, f"{model} version {number} serves instead")
             done.append(f"alarm {alarm.id} about version {alarm.version} is resolved")
     return done

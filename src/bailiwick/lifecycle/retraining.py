@@ -5,7 +5,7 @@ from __future__ import annotations
 from bailiwick.core.actor import Actor
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.training.pipeline import pipeline_name, training_pipeline
-from bailiwick.monitoring.model import Alarm, AlarmStatus
+from bailiwick.monitoring.model import WATCHED, Alarm, AlarmStatus
 from bailiwick.pipelines.model import JSON, PipelineRun
 from bailiwick.pipelines.project import Project
 
@@ -23,9 +23,10 @@ def retrain_on_alarms(platform: Platform, actor: Actor) -> list[str]:
         opened = platform.monitors.alarms(
             actor.workspace, endpoint=project.deploy.endpoint, status=AlarmStatus.OPEN.value
         )
-        run = _answer(platform, actor, project, opened[0]) if opened else None
-        if run is not None:
-            done.append(f"alarm {opened[0].kind} of endpoint {opened[0].endpoint} started training run {run.id}")
+        decayed = next((alarm for alarm in opened if alarm.kind in WATCHED), None)
+        run = _answer(platform, actor, project, decayed) if decayed else None
+        if decayed and run is not None:
+            done.append(f"alarm {decayed.kind} of endpoint {decayed.endpoint} started training run {run.id}")
     return done
 
 

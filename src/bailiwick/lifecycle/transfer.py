@@ -29,7 +29,12 @@ from bailiwick.registry.ports import StoredFile
 from bailiwick.registry.rows import require_live
 from bailiwick.store.journal.proofs import prove
 
-PACKAGES = {"onnx": "package.onnx", "python": "package.tar"}
+PACKAGES = {
+    "onnx": "package.onnx",
+    "python": "package.tar",
+    "rules": "package.rules.json",
+    "composition": "package.composition.tar",
+}
 PROFILE, CARD, PROOF = "reference_profile.json", "card.json", "journal_proof.json"
 LINEAGE = "lineage.json"
 ARTIFACTS = "artifacts/"

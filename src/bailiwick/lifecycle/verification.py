@@ -57,8 +57,13 @@ def _package(platform: Platform, version: ModelVersion) -> None:
         _python_package(platform, version)
         return
     # Imported here: ONNX is slow to load, and most stories do without it.
-    from bailiwick.lifecycle.scoring import load
+    from bailiwick.lifecycle.scoring import load, signature_of
     from bailiwick.training.metadata import read_metadata
+
+    if version.runtime != "onnx":
+        if signature_of(platform, version.package) != version.signature:
+            raise CheckFailed("The package's signature is not the one that was registered.")
+        return
 
     data = platform.blobs.get(version.package)
     if version.digest == version.package and len(data) != version.size_bytes:

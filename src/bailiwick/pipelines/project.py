@@ -21,6 +21,7 @@ from bailiwick.pipelines.sections import (
     Deploy,
     Evaluate,
     Govern,
+    MadeModel,
     Monitor,
     Name,
     Retrain,
@@ -45,6 +46,11 @@ class Project(Section):
     monitor: Monitor = Monitor()
     retrain: Retrain | None = None
     govern: Govern = Govern()
+    models: dict[Name, MadeModel] | None = Field(
+        default=None,
+        description="Models of rules, and compositions, beside the project's own",
+        examples=[{"late-rules": {"rules": "late.json"}, "late-both": {"compose": "both.yaml"}}],
+    )
 
     _folder: Path = PrivateAttr(default_factory=Path)
 

@@ -13,6 +13,7 @@ from bailiwick.pipelines.transform_schema import transform_schema
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Words = Annotated[str, Field(max_length=10_000)]
+StatisticName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*$", max_length=200)]
 Name = Annotated[
     str,
     Field(
@@ -226,6 +227,11 @@ class Data(Section):
     subject: str = Field(default="", description="Column that names the person or thing the data is about")
     schema_path: str = Field(default="", alias="schema", description="Reviewed schema file; inferred where left out")
     checks: Checks = Field(default=Checks(), description="What every snapshot must be, beyond its schema")
+    statistics: dict[StatisticName, Words] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="Statistics of your own by name: aggregates in SQL, for `bailiwick data stats --project`",
+    )
     stakeholders: tuple[Stakeholder, ...] = Field(
         default=(), max_length=50, description="Who is told of alarms about the data"
     )
@@ -270,6 +276,24 @@ class Train(Section):
         examples=["flights:fit"],
     )
     tune: Tune = Tune()
+
+
+class MadeModel(Section):
+    """A model beside the project's own, made of rules or of other versions; registered whenever the file is applied."""
+
+    rules: str | None = Field(default=None, min_length=1, description="File of a JSON Decision Model, beside this file")
+    compose: str | None = Field(default=None, min_length=1, description="File of a composition, beside this file")
+    inputs: dict[str, Text] = Field(default_factory=dict, description="Datatype by input, where rules do not show it")
+    outputs: dict[str, Text] = Field(default_factory=dict, description="Datatype by output, where rules do not show it")
+    defaults: dict[str, Scalar] = Field(default_factory=dict, description="Value by output, where no rule gives one")
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if (self.rules is None) == (self.compose is None):
+            raise ValueError("a model is made of `rules` or by `compose`, one of the two")
+        if self.compose is not None and (self.inputs or self.outputs or self.defaults):
+            raise ValueError("`inputs`, `outputs` and `defaults` are for rules")
+        return self
 
 
 class Evaluate(Section):

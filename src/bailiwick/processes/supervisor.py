@@ -57,6 +57,11 @@ class Supervisor:
                 f"Port {settings.control_port} cannot be both the control and the inference port.",
                 hint="Choose another with --control-port or --inference-port.",
             )
+        if settings.grpc_inference_port in {settings.control_port, settings.inference_port}:
+            raise InvalidInput(
+                f"Port {settings.grpc_inference_port} is taken by another part of the server; it cannot be that of gRPC.",
+                hint="Choose another with --grpc-port; 0 serves no gRPC.",
+            )
         self._settings = settings
         self._report = report
         self._home = HomeLock(settings.home.resolve())
@@ -70,8 +75,13 @@ class Supervisor:
         self._before = signal.signal(signal.SIGTERM, _leave)
         try:
             self._home.take(self._report)
-            for port, what in ((self._settings.control_port, "control"), (self._settings.inference_port, "inference")):
-                require_free_port(self._settings.host, port, what)
+            for port, what in (
+                (self._settings.control_port, "control"),
+                (self._settings.inference_port, "inference"),
+                (self._settings.grpc_inference_port, "grpc"),
+            ):
+                if port:
+                    require_free_port(self._settings.host, port, what)
             self._pipe = os.pipe()
             for child in self.children:
                 self._start(child)

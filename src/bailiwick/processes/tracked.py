@@ -33,6 +33,7 @@ from bailiwick.tracking.provenance.surroundings import Surroundings
 COMMAND_TAG = "bailiwick.command"
 EXIT_TAG = "bailiwick.exit"
 LOG_FILE = "logs/output.log"
+_LONGEST_LINE = 1 << 16
 KEPT_BYTES = 4 << 20
 """Of the output: this much of its beginning, and as much of its end."""
 NOT_EXECUTABLE_STATUS = 126
@@ -242,15 +243,20 @@ class _Output:
 
 
 def _pump(source: IO[bytes], target: IO[bytes], output: _Output) -> None:
-    shown = True
+    """What is kept is kept in whole lines, so that those of two streams do not run into one another."""
+    shown, begun = True, b""
     while data := source.read1(1 << 16):  # type: ignore[attr-defined] # pipes of Popen are buffered readers
-        output.add(data)
+        begun += data
+        end = len(begun) if len(begun) > _LONGEST_LINE else max(begun.rfind(b"\n"), begun.rfind(b"\r")) + 1
+        output.add(begun[:end])
+        begun = begun[end:]
         if shown:
             try:
                 target.write(data)
                 target.flush()
             except (OSError, ValueError):  # nobody reads any more; the run goes on
                 shown = False
+    output.add(begun)
 
 
 def _surroundings(order: Order) -> Surroundings:

@@ -21,7 +21,7 @@ from bailiwick.registry.ports import (
     PromotionGate,
 )
 from bailiwick.registry.removal import hide_model, rename, show_model
-from bailiwick.registry.rows import ensure_model, load_models, lock_model, require_model, versions_of
+from bailiwick.registry.rows import ensure_model, load_models, load_versions, lock_model, require_model, versions_of
 from bailiwick.registry.search import Page, find_models
 from bailiwick.registry.tables import model_tags, models, versions
 from bailiwick.store.blobs import BlobStore
@@ -151,6 +151,8 @@ class ModelVerbs:
             return self.model(actor.workspace, model)
         references = self._parts.references
         held = references.of_model(actor.workspace, model) if references else ()
+        made = [each for each in self.compositions(actor.workspace) if model in {part for part, _ in each.parts}]
+        held = [*held, *(f"{each.model} version {each.number}, which is made of it" for each in made)]
         _require_free(model, new_name, held, model)
         _require_free(model, new_name, references.of_name(actor.workspace, new_name) if references else (), new_name)
         with self._records.change(actor, Permission.MODELS_WRITE) as change:
@@ -160,6 +162,12 @@ class ModelVerbs:
                 each.rename(change, model, new_name)
             change.record("model.renamed", f"model/{new_name}", previous=model)
         return self.model(actor.workspace, new_name)
+
+    def compositions(self, workspace: str) -> list[ModelVersion]:
+        """Versions of any model that are made of others, deleted ones too, while they are not purged."""
+        made = (versions.c.parity.like('%"parts":[%'), versions.c.purged.is_(None))
+        with self._records.read() as connection:
+            return [each for each in load_versions(connection, workspace, *made) if each.parts]
 
     def delete_model(self, actor: Actor, model: str, *, reason: str = "") -> int:
         """Hide a model and its versions, and take their aliases and stages away; returns how many versions.

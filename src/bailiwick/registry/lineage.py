@@ -67,6 +67,9 @@ def version_lineage(version: ModelVersion, aliases: Iterable[str] | None = None)
         )
     )
     edges.append(edge(content["id"], me, "registered as"))
+    for model, number in dict.fromkeys(version.parts):
+        nodes.append(node(f"version/{model}/{number}", f"{model} version {number}"))
+        edges.append(edge(f"version/{model}/{number}", me, "part of"))
     if version.stage != Stage.NONE:
         nodes.append(node(f"stage/{version.model}/{version.stage}", version.stage))
         edges.append(edge(me, f"stage/{version.model}/{version.stage}", "is"))

@@ -118,10 +118,11 @@ class ModelVersion:
 
     @property
     def flavors(self) -> dict[str, str]:
-        """How it can be loaded: the library's version by flavour. A package is ONNX, whatever it was made of."""
+        """How it can be loaded: the library's version by flavour. A package is ONNX, whatever it was made of, or rules."""
         said = self.content.get("flavors")
         known = {str(name): str(version) for name, version in said.items()} if isinstance(said, Mapping) else {}
-        return known if not self.package or "onnx" in known else {**known, "onnx": ""}
+        kind = self.runtime if self.runtime in {"rules", "composition"} else "onnx"
+        return known if not self.package or kind in known else {**known, kind: ""}
 
     @property
     def native(self) -> bool:
@@ -130,8 +131,14 @@ class ModelVersion:
 
     @property
     def runtime(self) -> str:
-        """What runs the package: `onnx`, or `python` for a model that stays as it was logged; empty without a package."""
+        """What runs the package: `onnx`, `python` for a model that stays as it was logged, `rules`, `composition`; empty without a package."""
         return str(self.parity.get("runtime", "onnx")) if self.package else ""
+
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """Versions, as (model, number), that it was made of here. What came from elsewhere names versions of elsewhere."""
+        said = self.parity.get("parts") if self.native else None
+        return tuple((str(each["model"]), int(each["version"])) for each in said) if isinstance(said, list) else ()
 
 
 class AliasAction(StrEnum):

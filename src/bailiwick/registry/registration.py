@@ -383,7 +383,11 @@ class VersionVerbs(ContentVerbs):
         if version.purged is not None:
             return version
         references = self._parts.references
-        known = references.of_version(actor.workspace, model, number) if references else ()
+        known = [*(references.of_version(actor.workspace, model, number) if references else ())]
+        made = self.compositions(actor.workspace)
+        known += [
+            f"{each.model} version {each.number}, which is made of it" for each in made if (model, number) in each.parts
+        ]
         if known:
             raise Conflict(f"Version {number} of model {model!r} is in use by {', '.join(known)}.")
         require_deleted(version)

@@ -15,17 +15,19 @@ EDITOR = VIEWER | {
     Permission.MODELS_WRITE,
     Permission.PIPELINES_RUN,
     Permission.PREDICTIONS_WRITE,
+    Permission.PREDICTIONS_READ,
     Permission.MONITORS_WRITE,
 }
-APPROVER = VIEWER | {Permission.MODELS_APPROVE}
+APPROVER = VIEWER | {Permission.MODELS_APPROVE, Permission.PREDICTIONS_READ}
 OPERATOR = VIEWER | {
     Permission.PIPELINES_RUN,
     Permission.ENDPOINTS_DEPLOY,
     Permission.PREDICTIONS_WRITE,
+    Permission.PREDICTIONS_READ,
     Permission.MONITORS_WRITE,
 }
 ADMIN = frozenset(Permission)
-AUDITOR = VIEWER | {Permission.JOURNAL_READ}
+AUDITOR = VIEWER | {Permission.JOURNAL_READ, Permission.PREDICTIONS_READ}
 SERVICE = VIEWER | {Permission.PREDICTIONS_WRITE}
 
 ROLES: Mapping[str, frozenset[Permission]] = MappingProxyType(

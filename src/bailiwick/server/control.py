@@ -16,6 +16,7 @@ from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.outbox import OutboxKeeper
 from bailiwick.server.asgi import create_app
 from bailiwick.server.mlflow.connection import connections
+from bailiwick.store.log_length import lengthen_log
 
 DRAIN_SECONDS = 10
 KEEP_ALIVE_SECONDS = 75
@@ -42,6 +43,7 @@ def run_control(settings: Settings) -> None:
                     timeout_graceful_shutdown=DRAIN_SECONDS,
                 )
             )
+            lengthen_log(platform.database)
             _spare_the_collector()
             # uvicorn raises the signal that ended it once more; what follows must still be done
             signal.signal(signal.SIGTERM, lambda *_: None)

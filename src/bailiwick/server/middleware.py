@@ -25,11 +25,11 @@ SECURITY_HEADERS = {
 
 def security_headers() -> list[tuple[bytes, bytes]]:
     """The headers of a response that is not marked as one to be cached."""
-    return [*_RAW_HEADERS, _NO_STORE]
+    return [*_RAW_HEADERS, NO_STORE]
 
 
+NO_STORE = (b"cache-control", b"no-store")
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-_NO_STORE = (b"cache-control", b"no-store")
 
 
 class SecurityHeaders:
@@ -48,7 +48,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = message["headers"] = [*message["headers"], *_RAW_HEADERS]
                 if not any(name == b"cache-control" for name, _ in headers):
-                    headers.append(_NO_STORE)
+                    headers.append(NO_STORE)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

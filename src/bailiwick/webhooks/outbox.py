@@ -21,6 +21,7 @@ from bailiwick.core.clock import MILLISECONDS_PER_DAY
 from bailiwick.core.errors import BailiwickError
 from bailiwick.core.ids import new_id
 from bailiwick.store import faults
+from bailiwick.store.journal.finding import PLACED
 from bailiwick.store.journal.model import Entry
 from bailiwick.store.journal.sequencer import placed_entries
 from bailiwick.store.journal.tables import checkpoints, entries
@@ -305,7 +306,7 @@ def _listeners(connection: Connection, size: int) -> list[_Listener]:
     """Active webhooks and where each begins; one whose entry has no place yet begins behind everything that has."""
     query: Select[Any] = (
         select(webhooks, entries.c.leaf_index)
-        .join(entries, entries.c.id == webhooks.c.created_entry, isouter=True)
+        .join(entries, and_(entries.c.id == webhooks.c.created_entry, PLACED), isouter=True)
         .where(webhooks.c.status == WebhookStatus.ACTIVE)
     )
     rows: Iterable[AnyRow] = connection.execute(query)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import Conflict, InvalidInput, LimitExceeded
 from bailiwick.core.ids import new_id
+from bailiwick.store.journal.finding import PLACED
 from bailiwick.store.journal.tables import entries
 from bailiwick.store.records import Change, Records
 from bailiwick.webhooks.address import check_url
@@ -203,7 +204,9 @@ class WebhookService:
 
     def receipts(self, workspace: str, entry: str) -> dict[str, str]:
         """What became of telling a journal entry: the delivery's status by the webhook's description, or its name."""
-        place = select(entries.c.leaf_index).where(entries.c.id == entry).scalar_subquery()  # which has an index
+        place = (
+            select(entries.c.leaf_index).where(entries.c.id == entry, PLACED).scalar_subquery()
+        )  # which has an index
         query = (
             select(webhooks.c.name, webhooks.c.description, deliveries.c.status)
             .join(deliveries, deliveries.c.webhook_id == webhooks.c.id)
@@ -323,11 +326,10 @@ def _told(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _position_at(connection: Connection, time: int) -> int:
     """The place of the first entry at or after a time; past the end where there is none yet."""
-    placed = entries.c.leaf_index.is_not(None)
-    first = connection.scalar(select(func.min(entries.c.leaf_index)).where(placed, entries.c.time >= time))
+    first = connection.scalar(select(func.min(entries.c.leaf_index)).where(PLACED, entries.c.time >= time))
     if first is not None:
         return int(first)
-    return int(connection.scalar(select(func.coalesce(func.max(entries.c.leaf_index) + 1, 0))) or 0)
+    return int(connection.scalar(select(func.coalesce(func.max(entries.c.leaf_index) + 1, 0)).where(PLACED)) or 0)
 
 
 def _page(limit: int) -> int:

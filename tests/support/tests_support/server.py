@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,9 +18,16 @@ PATIENCE_SECONDS = 60.0
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing uses, nor the next one, which is that of gRPC; below those that clients get."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe, socket.socket() as next_probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                next_probe.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:

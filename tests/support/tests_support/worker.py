@@ -8,8 +8,10 @@ import http.client
 import json
 import multiprocessing
 import os
+import random
 import signal
 import socket
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +22,9 @@ import msgspec
 
 from bailiwick.core.settings import Settings
 from bailiwick.endpoints.model import Endpoint, RouteTable, Variant
+from bailiwick.endpoints.reporting import WorkerReport
 from bailiwick.serving.worker import serve_worker
+from tests_support.server import until
 from tests_support.serving import package_bytes
 
 
@@ -33,6 +37,7 @@ class Control:
         self.changed = threading.Condition()
         self.tokens: set[str | None] = set()
         self.failing: set[str] = set()
+        self.reports: list[WorkerReport] = []
         control = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,6 +50,11 @@ class Control:
                 else:
                     table = control.wait(int(self.path.partition("after=")[2].partition("&")[0] or -1))
                     self._send(200 if table else 204, msgspec.json.encode(table) if table else b"")
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                control.reports.append(msgspec.json.decode(body, type=WorkerReport))
+                self._send(204, b"")
 
             def _send(self, status: int, data: bytes) -> None:
                 self.send_response(status)
@@ -85,9 +95,16 @@ class Control:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing uses, nor the next one, which is that of gRPC; below those that clients get."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe, socket.socket() as next_probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                next_probe.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
 
 
 class Worker:
@@ -143,6 +160,16 @@ class Worker:
             assert self.process.is_alive()
             time.sleep(0.02)
         raise AssertionError("the worker did not become ready")
+
+    def wait_beside(self, others: int) -> None:
+        """Until it shares its ports with so many other workers of the home."""
+        for port in (self.port, self.port + 1):
+            until(lambda port=port: len(self.connections(port)) > others, f"{others + 1} workers on port {port}")  # type: ignore[misc]
+
+    def connections(self, port: int | None = None) -> dict[int, int]:
+        """Connections of each worker of the home that has the port, by process."""
+        data = (self.home / "serve" / "workers" / f"connections-{port or self.port}").read_bytes()
+        return {process: count for process, count in struct.iter_unpack("<II", data) if process}
 
     def stop(self) -> None:
         if self.process.is_alive():

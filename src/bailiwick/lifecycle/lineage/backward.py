@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bailiwick.core.errors import NotFound
-from bailiwick.lifecycle.lineage.nodes import Tracer, dataset_node, linked, part, run_node
+from bailiwick.lifecycle.lineage.nodes import SCORED_BY, Tracer, dataset_node, linked, part, run_node
 from bailiwick.registry.lineage import Lineage, edge, version_lineage
 from bailiwick.tracking.lineage.model import Direction
 from bailiwick.tracking.model import Run
@@ -59,6 +59,7 @@ def of_run(tracer: Tracer, name: str) -> Lineage:
     links = tracer.platform.run_lineage.links(tracer.workspace, [name]).get(name)
     pairs += [(f"logged_model/{each}", me, "evaluated in") for each in (links.models_read if links else ())]
     pairs += [(f"run/{run.parent}", me, "parent of")] if run.parent else []
+    pairs += [(run.tags[SCORED_BY], me, "scored in")] if SCORED_BY in run.tags else []
     found, datasets = linked(tracer, pairs), _datasets(tracer, run)
     return part([run_node(run), *found["nodes"], *datasets["nodes"]], [*found["edges"], *datasets["edges"]])
 

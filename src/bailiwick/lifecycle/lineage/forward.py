@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from bailiwick.core.errors import NotFound
 from bailiwick.lifecycle.lineage.backward import read_as
-from bailiwick.lifecycle.lineage.nodes import Tracer, linked, part, run_node, version_node
+from bailiwick.lifecycle.lineage.nodes import SCORED_BY, SCORING, Tracer, linked, part, run_node, version_node
 from bailiwick.registry.lineage import Lineage, content_of
 from bailiwick.registry.model import ModelVersion, Stage
 from bailiwick.tracking.lineage.model import Direction
@@ -73,13 +74,15 @@ def of_package(tracer: Tracer, name: str) -> Lineage:
 
 
 def of_version(tracer: Tracer, name: str) -> Lineage:
-    """What it is (aliases, stage), copies of it, and where it was deployed."""
+    """What it is (aliases, stage), copies of it, what it is a part of, and where it was deployed."""
     version = tracer.version(name)
     me = _id(version)
     pairs = [(me, f"alias/{version.model}/{alias}", "is") for alias in version.aliases]
     pairs += [(me, f"stage/{version.model}/{version.stage}", "is")] if version.stage != Stage.NONE else []
     pairs += [(me, _id(copy), "registered as") for copy in _copies(tracer, version)]
     pairs += [(me, each, "deployed as") for each in tracer.deployments(version)]
+    pairs += [(me, _id(each), "part of") for each in tracer.made_of(version)]
+    pairs += [(me, f"run/{each}", "scored in") for each in _scorings(tracer, version)]
     return linked(tracer, pairs)
 
 
@@ -91,6 +94,15 @@ def of_deployment(tracer: Tracer, name: str) -> Lineage:
     if tracer.node(f"predictions/{name}") is not None:
         pairs.append((me, f"predictions/{name}", "answered"))
     return linked(tracer, pairs)
+
+
+def _scorings(tracer: Tracer, version: ModelVersion) -> list[str]:
+    """Runs in which it answered whole sources, the newest hundred of its model."""
+    try:
+        runs = tracer.platform.tracking.runs(tracer.workspace, f"{SCORING}{version.model}", limit=100)
+    except NotFound:
+        return []
+    return [run.id for run in runs if run.tags.get(SCORED_BY) == _id(version)]
 
 
 def _copies(tracer: Tracer, version: ModelVersion) -> Iterator[ModelVersion]:

@@ -31,6 +31,10 @@ KINDS = (
     "predictions",
 )
 SHOWN = 12
+SCORING = "scoring with "
+"""How the name of an experiment begins whose runs answered whole sources with a model."""
+SCORED_BY = "bailiwick.scored_by"
+"""Tag of such a run: the version, `version/MODEL/NUMBER`."""
 
 
 class Tracer:
@@ -42,6 +46,7 @@ class Tracer:
         self._histories: dict[str, list[RouteChange]] = {}
         self._answered: dict[str, list[Answered]] = {}
         self._known: dict[str, Node | None] = {}
+        self._compositions: list[ModelVersion] | None = None
 
     def node(self, record: str) -> Node | None:
         """The node of a record; None for one that is not there."""
@@ -65,6 +70,12 @@ class Tracer:
         """Of `MODEL/NUMBER`, deleted ones too. Raises NotFound, ValueError."""
         model, _, number = name.rpartition("/")
         return self.platform.registry.version(self.workspace, model, int(number), deleted=True)
+
+    def made_of(self, version: ModelVersion) -> list[ModelVersion]:
+        """Versions that this one is a part of."""
+        if self._compositions is None:
+            self._compositions = self.platform.registry.compositions(self.workspace)
+        return [each for each in self._compositions if (version.model, version.number) in each.parts]
 
     def history(self, endpoint: str) -> list[RouteChange]:
         """Changes of an endpoint's traffic, oldest first."""

@@ -19,12 +19,13 @@ from bailiwick.features.compilation import compile_features
 from bailiwick.features.cross_fitting import TrainingGraphs
 from bailiwick.features.fitting import Fitting
 from bailiwick.features.graph import FeatureGraph
+from bailiwick.features.labels import labels_of
 from bailiwick.features.model import FeatureSpec, FittedFeatures
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import Program
 from bailiwick.lifecycle.training.pipelines import SKLEARN, Collected, Judged, KeptPipeline, opset_for, settle
 from bailiwick.lifecycle.training.reference import spaced
-from bailiwick.lifecycle.training.splits import HOLDOUT, TRAIN, DividedRows, labels_of
+from bailiwick.lifecycle.training.splits import HOLDOUT, TRAIN, DividedRows
 from bailiwick.pipelines.model import JSON
 from bailiwick.pipelines.project import Project
 from bailiwick.training.model import Fold

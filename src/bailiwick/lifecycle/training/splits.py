@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from bailiwick.core.canonical import digest_of
 from bailiwick.core.errors import CheckFailed, InvalidInput, NotFound
@@ -190,22 +189,3 @@ def _assigned(data: DataService, snapshot: Snapshot, split: Split, moments: Mome
 def _check_sizes(sizes: Mapping[str, int]) -> None:
     if min(sizes.values()) < LEAST_ROWS:
         raise CheckFailed(f"Too few rows to train and to judge: {dict(sizes)}; each part needs {LEAST_ROWS}.")
-
-
-def labels_of(rows: pa.Table, *, column: str, positive: object) -> npt.NDArray[np.int64]:
-    """1 where the label equals `positive`, else 0. Raises InvalidInput naming a missing column or value."""
-    if column not in rows.column_names:
-        raise InvalidInput.choice("data.label.column", column, rows.column_names)
-    found = rows[column]
-    if found.null_count:
-        raise InvalidInput(f"Label column {column!r} is missing in {found.null_count} of {rows.num_rows} rows.")
-    if pa.types.is_boolean(found.type):
-        found = pc.cast(found, pa.int8())
-    try:
-        wanted = pa.scalar(positive, type=found.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InvalidInput(
-            f"data.label.positive {positive!r} is not a value of column {column!r} ({found.type})."
-        ) from error
-    labels: npt.NDArray[np.int64] = pc.equal(found, wanted).to_numpy(zero_copy_only=False).astype(np.int64)
-    return labels

@@ -10,8 +10,10 @@ from msgspec import Meta, Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from bailiwick.endpoints.log import ShadowComparison
 from bailiwick.endpoints.model import Endpoint, RouteChange, RouteTable
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.policies import PolicyStated, set_policy
 from bailiwick.lifecycle.rollback import roll_back_endpoint as back_to_before
 from bailiwick.server.api.route import Call, Nothing
 
@@ -42,6 +44,26 @@ class RollBack(Struct, frozen=True, forbid_unknown_fields=True):
     """Why; the journal keeps it."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
+class SetPolicy(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole policy, and why; the journal keeps it."""
+
+    policy: PolicyStated
+    reason: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class ShadowsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Event time in milliseconds, from `start` up to `end`."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+class Shadows(Struct, frozen=True):
+    """Shadows beside what was answered, by version."""
+
+    items: list[ShadowComparison]
 
 
 class RevisionWatch:
@@ -107,3 +129,17 @@ def endpoint_history(call: Call[Nothing, Nothing]) -> RouteHistory:
 def roll_back_endpoint(call: Call[Nothing, RollBack]) -> Endpoint:
     """Send all traffic to the version that served before."""
     return back_to_before(call.platform, call.actor, call.path["endpoint"], call.body.reason)
+
+
+def set_endpoint_policy(call: Call[Nothing, SetPolicy]) -> Endpoint:
+    """Choices by callers, shadows, fallbacks, breakers, and who is let in."""
+    name = call.path["endpoint"]
+    return set_policy(call.platform, call.actor, name, call.body.policy, reason=call.body.reason)
+
+
+def endpoint_shadows(call: Call[ShadowsQuery, Nothing]) -> Shadows:
+    """What shadows said beside what was answered."""
+    name = call.path["endpoint"]
+    call.platform.endpoints.endpoint(call.workspace, name)
+    found = call.platform.logs.of(call.workspace).compared(name, start=call.query.start, end=call.query.end)
+    return Shadows(found)

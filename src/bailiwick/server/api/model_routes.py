@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from bailiwick.core.actor import Permission
 from bailiwick.registry.model import AliasChange, Model, ModelVersion
-from bailiwick.server.api import experiments, model_deeds, versions
+from bailiwick.server.api import experiments, made_versions, model_deeds, versions
 from bailiwick.server.api.route import Route
 
 V1 = "/api/v1"
 WRITE = Permission.MODELS_WRITE
 
 MODEL_ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        f"{V1}/compositions",
+        WRITE,
+        made_versions.compose_version,
+        "Register an ensemble or pipeline of registered versions as a version.",
+        ModelVersion,
+        body=made_versions.ComposedVersion,
+        status=201,
+    ),
+    Route(
+        "POST",
+        f"{V1}/rules",
+        WRITE,
+        made_versions.register_rules_version,
+        "Register rules (a JSON Decision Model) as a version.",
+        ModelVersion,
+        body=made_versions.RulesVersion,
+        status=201,
+    ),
     Route(
         "POST",
         f"{V1}/models",

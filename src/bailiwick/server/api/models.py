@@ -96,15 +96,16 @@ def version_lineage(call: Call[Nothing, Nothing]) -> LineageGraph:
     """The graph of records around one version, from its source to what it predicted."""
     model, number = call.path["model"], call.number("number")
     call.platform.registry.version(call.workspace, model, number, deleted=True)
-    return _graph(trace(call.platform, call.workspace, f"version/{model}/{number}"))
+    return graph_view(trace(call.platform, call.workspace, f"version/{model}/{number}"))
 
 
 def lineage(call: Call[LineageQuery, Nothing]) -> LineageGraph:
     """The graph of records around any record."""
-    return _graph(trace(call.platform, call.workspace, call.query.record, call.query.direction))
+    return graph_view(trace(call.platform, call.workspace, call.query.record, call.query.direction))
 
 
-def _graph(found: Traced) -> LineageGraph:
+def graph_view(found: Traced) -> LineageGraph:
+    """As it goes over the wire."""
     return LineageGraph(
         found.start,
         [LineageNode(**node) for node in found.nodes],

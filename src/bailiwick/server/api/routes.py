@@ -24,11 +24,14 @@ from bailiwick.server.api import (
     pipelines,
     policies,
     rollouts,
+    spools,
     versions,
 )
 from bailiwick.server.api.installation_routes import INSTALLATION_ROUTES
 from bailiwick.server.api.model_routes import MODEL_ROUTES
-from bailiwick.server.api.route import PUBLIC, Route
+from bailiwick.server.api.prediction_routes import PREDICTION_ROUTES
+from bailiwick.server.api.route import PUBLIC, Nothing, Route
+from bailiwick.server.api.serving_routes import SERVING_ROUTES
 from bailiwick.server.api.snapshot_routes import SNAPSHOT_ROUTES
 from bailiwick.server.api.tracking_routes import TRACKING_ROUTES
 
@@ -160,8 +163,27 @@ ROUTES: tuple[Route, ...] = (
         query=endpoints.RoutesQuery,
     ),
     Route("GET", f"{V1}/blobs/{{digest}}", READ, endpoints.blob, "The bytes of a blob."),
+    Route(
+        "PUT",
+        f"{V1}/spools/{{stream}}/{{segment}}",
+        Permission.PREDICTIONS_WRITE,
+        spools.take_spool,
+        "Predictions recorded on another machine.",
+        spools.Held,
+        body=spools.SpoolPart,
+    ),
+    Route(
+        "DELETE",
+        f"{V1}/spools/{{stream}}",
+        Permission.PREDICTIONS_WRITE,
+        spools.finish_spool,
+        "A worker on another machine has ended.",
+        Nothing,
+    ),
     # Records
+    *SERVING_ROUTES,
     *SNAPSHOT_ROUTES,
+    *PREDICTION_ROUTES,
     *TRACKING_ROUTES,
     Route("GET", f"{V1}/models", READ, models.models, "Models.", models.Models),
     Route("GET", f"{V1}/models/{{model}}", READ, models.model, "One model.", Model),
@@ -304,6 +326,24 @@ ROUTES: tuple[Route, ...] = (
         "Have the version before serve again.",
         Endpoint,
         body=endpoints.RollBack,
+    ),
+    Route(
+        "GET",
+        f"{V1}/endpoints/{{endpoint}}/shadows",
+        READ,
+        endpoints.endpoint_shadows,
+        "Shadows of an endpoint beside its answers.",
+        endpoints.Shadows,
+        query=endpoints.ShadowsQuery,
+    ),
+    Route(
+        "PUT",
+        f"{V1}/endpoints/{{endpoint}}/policy",
+        DEPLOY,
+        endpoints.set_endpoint_policy,
+        "Set what else than the split decides about requests.",
+        Endpoint,
+        body=endpoints.SetPolicy,
     ),
     Route(
         "GET",

@@ -20,6 +20,22 @@ def endpoint(name: str) -> str:
     return _at("endpoints", name)
 
 
+def prediction(prediction_id: str, endpoint_name: str = "", *, explain: bool = False) -> str:
+    """The page of a prediction; `endpoint_name` where ids that clients chose may be of several."""
+    asked = {"endpoint": endpoint_name, "explain": "1" if explain else ""}
+    return _with_query(_at("predictions", prediction_id), asked)
+
+
+def predictions(**asked: str) -> str:
+    """The list of predictions, by filters."""
+    return _with_query("/predictions", asked)
+
+
+def _with_query(path: str, asked: dict[str, str]) -> str:
+    pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in asked.items() if value)
+    return f"{path}?{pairs}" if pairs else path
+
+
 def monitor(name: str) -> str:
     """The page of an endpoint's monitor."""
     return _at("monitor", name)

@@ -38,6 +38,7 @@ NAVIGATION: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
         "Live",
         (
             NavItem("/endpoints", "Endpoints"),
+            NavItem("/predictions", "Predictions", permission="predictions.read"),
             NavItem("/monitor", "Monitoring", "alarms"),
             NavItem("/rollouts", "Rollouts", "rollouts"),
         ),

@@ -9,6 +9,7 @@ from bailiwick.server.ui.charts.line import Band, Marker, Series, Threshold, lin
 from bailiwick.server.ui.charts.parallel import Axis, parallel_chart
 from bailiwick.server.ui.charts.scatter import Spot, scatter_chart
 from bailiwick.server.ui.charts.spans import Span, span_chart
+from bailiwick.server.ui.charts.waterfall import waterfall_chart
 
 __all__ = [
     "Axis",
@@ -35,4 +36,5 @@ __all__ = [
     "sparkline",
     "split_bar",
     "stylesheet",
+    "waterfall_chart",
 ]
