@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import serving
-from bailiwick.serving.grpc.messages import message
 from serving import NUMBERS, TEXTS, WINDOW_SECONDS, Result, cpu_seconds, make_package, route_table, start_control
 
 from bailiwick.serving.http2 import frames
 from bailiwick.serving.http2.hpack import literal
+from bailiwick.serving.messages.classes import message
 
 TARGET = 2.0
 PEER = Path(__file__).resolve().parent.parent / ".bench" / "mlserver"

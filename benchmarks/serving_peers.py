@@ -289,7 +289,9 @@ def main() -> None:
         )
         results = {}
         for server in servers(package, control):
-            if not wanted or server.name in wanted:
+            if server.name not in {"bare", "ours"} and not (ROOT / ".peers" / server.name).exists():
+                print(f"{server.name:<12} is not here: python tools/serving_peers.py {server.name}", flush=True)
+            elif not wanted or server.name in wanted:
                 results[server.name] = found = measure(server, cores, chosen.seconds, chosen.connections)
                 print(
                     f"{found.name:<12} {found.rate:>10,.0f} {found.p50_ms:>9.2f} {found.p99_ms:>9.2f} "

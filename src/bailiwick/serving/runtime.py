@@ -11,7 +11,8 @@ import onnx
 import onnxruntime as ort
 from google.protobuf.message import DecodeError
 
-from bailiwick.core.errors import BailiwickError, InvalidInput
+from bailiwick.core.errors import InvalidInput
+from bailiwick.serving.failures import ModelFailed as ModelFailed  # noqa: PLC0414 - most who catch it know a runtime
 from bailiwick.serving.packing import Block, blocks_of, pack_inputs
 from bailiwick.serving.tensors import Signature, parse_signature
 from bailiwick.training.metadata import kept_elsewhere
@@ -19,12 +20,6 @@ from bailiwick.training.metadata import kept_elsewhere
 WARM_UP_ROWS = (1, 1, 64)
 
 _LOG_FATAL = 4
-
-
-class ModelFailed(BailiwickError):
-    """The model raised an error on values that its signature allows: the fault is the version's, not the client's."""
-
-    code = "model_failed"
 
 
 class Runtime(Protocol):

@@ -67,7 +67,11 @@ def test_an_error_of_the_jvm_is_told_by_its_own_words() -> None:
     assert first_line(error) == "org.x.SparkException: too large"
 
 
-def test_a_cluster_that_is_not_there_is_told_at_once() -> None:
+def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyspark.sql import SparkSession
+
+    # Other tests of this process may have a session, beside which none of another master can be had.
+    monkeypatch.setattr(SparkSession, "getActiveSession", classmethod(lambda _: None))
     for url in ("spark://127.0.0.1:1", "spark://127.0.0.1:1,127.0.0.1:2?spark.executor.memory=1g", "spark://nowhere"):
         with pytest.raises(Unavailable, match="does not start"):
             open_session(url)

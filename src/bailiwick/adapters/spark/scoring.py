@@ -31,7 +31,7 @@ def score_frame(frame: Any, package: bytes, *, keep: Sequence[str] | None = None
     `package`: an ONNX package; one that stays Python is refused, since it runs in confined processes of this machine.
     Raises InvalidInput for columns that are not there, and for names that are taken.
     """
-    from bailiwick.lifecycle.batch.answerer import GraphAnswerer, output_field
+    from bailiwick.lifecycle.batch.graph import GraphAnswerer, output_field
 
     signature = GraphAnswerer(package).signature
     inputs = [spec.name for spec in signature.inputs]
@@ -105,7 +105,7 @@ def _scoring(package: bytes, read: list[str], kept: list[str]) -> Callable[[Batc
     def score(batches: Batches) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa  # this function is sent to executors, and what it refers to with it
 
-        from bailiwick.lifecycle.batch.answerer import GraphAnswerer
+        from bailiwick.lifecycle.batch.graph import GraphAnswerer
 
         answerer = GraphAnswerer(package)
         names = [spec.name for spec in answerer.signature.outputs]

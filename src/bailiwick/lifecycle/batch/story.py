@@ -19,7 +19,8 @@ from msgspec import structs
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import BailiwickError, InvalidInput, NotFound
 from bailiwick.data.sources import Source
-from bailiwick.lifecycle.batch.answerer import Answerer, check_columns, open_answerer, output_field
+from bailiwick.lifecycle.batch.answerer import Answerer, open_answerer
+from bailiwick.lifecycle.batch.graph import check_columns, output_field
 from bailiwick.lifecycle.batch.parts import (
     BYTES,
     ROWS,
