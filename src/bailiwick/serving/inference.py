@@ -21,7 +21,7 @@ from bailiwick.serving.metrics import Metrics
 from bailiwick.serving.protocol import Refused
 from bailiwick.serving.recorded import read_recorded
 from bailiwick.serving.recorder import Recorder
-from bailiwick.serving.router import NO_ROUTES, CompiledEndpoint, Routes
+from bailiwick.serving.router import NO_ROUTES, CompiledEndpoint, Handling, Routes
 from bailiwick.serving.shadows import ShadowRuns
 from bailiwick.serving.spool import SpoolWriter
 from bailiwick.serving.witness import Seen, Witness
@@ -167,8 +167,12 @@ class Inference:
 
     def _let_in(self, taken: Taken, headers: Mapping[bytes, bytes]) -> Taken:
         """What was bound for the endpoint, as its policy has it. Raises Refused."""
-        let = self._admitted(taken.compiled, headers, taken.began)
-        handling = taken.compiled.handling
+        return self._steered(
+            taken, taken.compiled.handling, headers, self._admitted(taken.compiled, headers, taken.began)
+        )
+
+    def _steered(self, taken: Taken, handling: Handling | None, headers: Mapping[bytes, bytes], let: Let) -> Taken:
+        """To whom its caller asks for; with room for its record, and with what it was let in by. Raises Refused."""
         if handling is not None:
             chosen = chosen_by_caller(taken.compiled, handling, headers, taken.parameters)
             if chosen is not taken.compiled:
@@ -203,16 +207,9 @@ class Inference:
         let = NO_LIMITS if handling is None and DEADLINE not in headers else self._admitted(compiled, headers, began)
         if b"content-encoding" in headers:
             body = decoded(headers, body, limit=self._limit)
-        if handling is not None:
+        if handling is not None:  # by a header it is known before the body is bound, by a parameter only then
             compiled = chosen_by_caller(compiled, handling, headers, None)
-        taken = form.take(compiled, headers, body, began)
-        if handling is not None and taken.parameters:
-            chosen = chosen_by_caller(compiled, handling, headers, taken.parameters)
-            if chosen is not compiled:
-                taken = _rebound(taken, chosen)
-        self._recorder.require_room(taken.compiled)
-        taken.priority, taken.deadline, taken.handling = let.priority, let.deadline, taken.compiled.handling
-        return taken
+        return self._steered(form.take(compiled, headers, body, began), handling, headers, let)
 
     def _admitted(self, compiled: CompiledEndpoint, headers: Mapping[bytes, bytes], began: int) -> Let:
         """Raises Refused: over quota, past the deadline."""

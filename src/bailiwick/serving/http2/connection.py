@@ -7,6 +7,7 @@ not by windows: those are as wide as the protocol allows, and the transport is n
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
 from bailiwick.serving.http2 import frames
@@ -44,7 +45,7 @@ class Stream:
         self.expected = int(declared) if declared.isdigit() else -1  # bytes still to come; -1 when nobody said
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2Connection(asyncio.Protocol, ABC):
     """Derived classes answer `request_began`, `request_data`, `request_ended`, `request_reset` and `answer_taken`."""
 
     def __init__(self) -> None:
@@ -71,21 +72,21 @@ class Http2Connection(asyncio.Protocol):
 
     # -- for derived classes -------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def request_began(self, stream: Stream) -> None:
         """Headers are there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def request_data(self, stream: Stream, data: bytes) -> None:
         """A part of the body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def request_ended(self, stream: Stream) -> None:
         """The body is whole."""
-        raise NotImplementedError
 
+    @abstractmethod
     def request_reset(self, stream: Stream) -> None:
         """The client takes the request back, or the connection is lost; nothing more can be said on the stream."""
-        raise NotImplementedError
 
     def answer_taken(self, stream: Stream) -> None:
         """The client has room again: nothing waits on the stream."""
