@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
-from bailiwick.data.expressions import one_expression
+from bailiwick.data.expressions import OF_ALL_ROWS, not_sql, one_expression
 
 if TYPE_CHECKING:
     import duckdb
@@ -134,17 +134,13 @@ def _run(connection: duckdb.DuckDBPyConnection, sql: str, asked: Mapping[str, st
     try:
         return connection.execute(sql)
     except duckdb.Error as error:
-        first = str(error).partition("\n")[0].strip()
         named = ", ".join(f"{name}={expression}" for name, expression in asked.items())
-        raise InvalidInput(
-            f"Statistics {named}: not SQL that sums up rows: {first}",
-            hint="It should be an aggregate over the columns, e.g. `quantile_cont(arr_delay, 0.99)`.",
-        ) from error
+        raise not_sql("Statistics", named, error, OF_ALL_ROWS) from error
 
 
 def _reads(name: str, expression: str, columns: list[str]) -> str:
     """The first column that an expression names; the first of all where it names none."""
-    one_expression(expression, name)
+    one_expression(expression, name, OF_ALL_ROWS)
     with duckdb.connect() as parser:
         parsed = parser.execute("SELECT json_serialize_sql(?)", [f"SELECT ({expression}\n)"]).fetchone()
     known = {column.lower(): column for column in columns}
