@@ -115,6 +115,9 @@ def test_counterfactuals_change_the_outcome_as_the_model_itself_answers(boosted:
         after = changed(row, [{each.column: each.after for each in one.changes}])
         assert float(subject.score(after)[0]) == pytest.approx(one.output, abs=1e-7)
         assert one.output < 0.5
+        for needless in one.changes if len(one.changes) > 1 else ():
+            less = changed(row, [{each.column: each.after for each in one.changes if each is not needless}])
+            assert float(subject.score(less)[0]) >= 0.5
     assert len(told.items[0].changes) == 1
     assert [len(one.changes) for one in told.items] == sorted(len(one.changes) for one in told.items)
 

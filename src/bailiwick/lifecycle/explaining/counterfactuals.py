@@ -58,6 +58,10 @@ class _Search:
         self.kept += [(change, output) for change, output in found if self.flips(output)]
         return found
 
+    def does_with_less(self, change: Change) -> bool:
+        """Whether a part of it flips the outcome already."""
+        return any(known.items() <= change.items() for known, _ in self.kept)
+
     @property
     def enough(self) -> bool:
         """Whether as many sets of columns were found as were asked for."""
@@ -82,7 +86,7 @@ def counterfactuals(
     for size in range(2, asked.most_changes + 1):
         if search.enough:
             break
-        search.try_all(_combined(best, size))
+        search.try_all([change for change in _combined(best, size) if not search.does_with_less(change)])
     items = _chosen(search, columns)
     return Counterfactuals(asked.threshold, search.searched, items, _note(items, search, options))
 
@@ -189,9 +193,11 @@ def _chosen(search: _Search, columns: dict[str, Column]) -> list[Counterfactual]
         if key not in nearest or far < nearest[key][0]:
             nearest[key] = (far, change)
     ranked = sorted(nearest.values(), key=lambda each: (len(each[1]), each[0]))
-    found = []
+    found: dict[frozenset[str], Counterfactual] = {}
     for _, change in ranked[: 2 * search.asked.count]:
         moved = _moved_back(search, change, columns)
+        if frozenset(moved) in found:
+            continue
         answer = search.subject.score(
             changed(search.row, [moved])
         )  # what is told is what the model says of exactly this
@@ -199,15 +205,26 @@ def _chosen(search: _Search, columns: dict[str, Column]) -> list[Counterfactual]
         far = float(search.distance.between(search.row, changed(search.row, [moved]))[0])
         if search.flips(float(answer[0])):
             told = [Changed(name, plain(search.row[name][0]), plain(value)) for name, value in sorted(moved.items())]
-            found.append(Counterfactual(told, float(answer[0]), far))
-    found.sort(key=lambda each: (len(each.changes), each.distance))
-    return found[: search.asked.count]
+            found[frozenset(moved)] = Counterfactual(told, float(answer[0]), far)
+    sparsest = sorted(found.values(), key=lambda each: (len(each.changes), each.distance))
+    return sparsest[: search.asked.count]
+
+
+def _needless(search: _Search, change: Change, name: str) -> bool:
+    others = {other: value for other, value in change.items() if other != name}
+    answer = search.answers([others]) if others else np.empty(0)
+    return bool(answer.size) and search.flips(float(answer[0]))
 
 
 def _moved_back(search: _Search, change: Change, columns: dict[str, Column]) -> Change:
-    """Halve the way of each number back to where it was, for as long as the outcome stays changed."""
+    """Leave out what need not change, and halve the way of each other number back to where it was, for as long as the outcome
+    stays changed.
+    """
     best = dict(change)
     for name in change:
+        if _needless(search, best, name):
+            del best[name]
+            continue
         now = search.row[name][0]
         if columns[name].text or np.isnan(now) or name in search.asked.constraints.choices:
             continue
