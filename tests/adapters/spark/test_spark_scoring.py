@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bailiwick.adapters.spark.scoring import score_frame, score_on_spark
+from bailiwick.adapters.spark.shipping import ship
 from bailiwick.app import open_platform
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import InvalidInput
@@ -84,6 +88,12 @@ def test_executors_answer_as_this_machine_and_the_run_is_on_record(
         f"r{number}": number % 50 + RATES.get(("AA", "UA", "")[number % 3], 0.0) + 1_000 for number in range(ROWS)
     }
     assert platform.tracking.run("default", scored.run).metrics["rows"] == ROWS
+
+
+def test_children_of_a_process_that_sent_code_have_the_whole_platform(session: Any) -> None:
+    ship(session)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
+        assert child.submit(find_spec, "bailiwick.serving.worker").result(timeout=60) is not None
 
 
 def test_columns_that_lack_or_clash_are_told_before_anything_runs(session: Any, data: Path) -> None:

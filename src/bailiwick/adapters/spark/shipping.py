@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -24,7 +25,10 @@ def ship(session: Any) -> None:
     if type(session).__module__.startswith("pyspark.sql.connect"):
         session.addArtifacts(archive, pyfile=True)
     elif Path(archive).name not in session.sparkContext._python_includes:  # noqa: SLF001, there is no other way to ask
+        before = list(sys.path)
         session.sparkContext.addPyFile(archive)
+        # Spark puts it before the whole platform on this process's path too, where children would import from it.
+        sys.path[:] = [entry for entry in sys.path if entry in before]
 
 
 @functools.cache
