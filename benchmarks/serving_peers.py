@@ -73,7 +73,7 @@ class Result:
     memory_mb: float
 
 
-def make_package() -> bytes:
+def make_package(*, trees: int = 100, leaves: int = 31, seed: int = 7) -> bytes:
     """LightGBM trees over one input of 30 numbers, with a Bailiwick signature that the others do not see."""
     import lightgbm
     import numpy as np
@@ -81,14 +81,14 @@ def make_package() -> bytes:
     from onnx import helper
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(seed)
     rows = random.normal(size=(20_000, NUMBERS)).astype(np.float32)
     labels = (rows[:, 0] + rows[:, 1] * rows[:, 2] + random.normal(size=len(rows)) > 0).astype(int)
-    model = lightgbm.LGBMClassifier(n_estimators=100, num_leaves=31, n_jobs=1, verbose=-1).fit(rows, labels)
-    trees = onnxmltools.convert_lightgbm(
+    model = lightgbm.LGBMClassifier(n_estimators=trees, num_leaves=leaves, n_jobs=1, verbose=-1).fit(rows, labels)
+    converted = onnxmltools.convert_lightgbm(
         model.booster_, initial_types=[("features", FloatTensorType([None, NUMBERS]))], zipmap=False
     )
-    graph = trees.graph
+    graph = converted.graph
     graph.node.append(helper.make_node("Slice", ["probabilities", "from_1", "to_2", "from_1"], ["positive"]))
     graph.node.append(helper.make_node("Reshape", ["positive", "to_flat"], ["probability"]))
     graph.initializer.extend(

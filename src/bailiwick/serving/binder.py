@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from msgspec import Struct
@@ -12,7 +12,7 @@ from msgspec import Struct
 from bailiwick.serving.matrix import columns_of
 from bailiwick.serving.packing import Block, blocks_of
 from bailiwick.serving.protocol import InferRequest, Refused, RequestTensor, flat_values, row_count, to_array
-from bailiwick.serving.tensors import TensorSpec
+from bailiwick.serving.tensors import FLOATS, TensorSpec
 
 _ROW, _VALUE = [1, 1], [1]
 _MIN_INT64, _MAX_INT64 = -(1 << 63), (1 << 63) - 1
@@ -44,14 +44,22 @@ class _Slot(Struct, frozen=True, gc=False):
     plain: bool
 
 
+_Usual = tuple[int, str, np.dtype[Any], list[int], int]
+"""How the tensor of a slot looks as an array: its place, datatype, NumPy's type, dimensions and values of a row."""
+
+
 class _Place(Struct, frozen=True):
-    """A block whose inputs have the slots `start` to `end`; `single` builds its array for one row of plain values."""
+    """A block whose inputs have the slots `start` to `end`; `single` builds its array for one row of plain values.
+
+    `whole` blocks have an input that takes no NaN.
+    """
 
     block: Block
     name: str
     start: int
     end: int
     single: SingleRow | None
+    whole: bool
 
 
 class Binder:
@@ -69,6 +77,7 @@ class Binder:
         self._plain = {
             name: (slot.index, slot.spec.datatype, slot.types) for name, slot in self._slots.items() if slot.plain
         }
+        self._usual = {name: _usual(slot) for name, slot in self._slots.items()}
 
     def spec_of(self, name: str) -> TensorSpec | None:
         """What a request may have under this name: an input, or the unit or time of its rows."""
@@ -77,7 +86,8 @@ class Binder:
 
     def bind(self, request: InferRequest) -> Batch:
         """Raises Refused naming the input that is unknown, repeated, or of another datatype, shape or length."""
-        return self._bind_row(request.inputs) or self._bind_rows(request.inputs)
+        tensors = request.inputs
+        return self._bind_row(tensors) or self._bind_arrays(tensors) or self._bind_rows(tensors)
 
     def _bind_row(self, tensors: list[RequestTensor]) -> Batch | None:
         """One row of every input as plain values, which is what most requests are; None for anything else."""
@@ -113,6 +123,46 @@ class Binder:
             return None
         return Batch(1, arrays, None if unit is None else [unit], None if moment is None else [moment], _NOTHING)
 
+    def _bind_arrays(self, tensors: list[RequestTensor]) -> Batch | None:
+        """Every input as one array of its own type, which is how bytes come; None for anything else, and for all that is wrong."""
+        first = cast("Any", tensors[0].data) if tensors and tensors[0].shape else None
+        rows = tensors[0].shape[0] if type(first) is np.ndarray else 0
+        columns = None if rows < 1 else self._arrays_of(tensors, rows)
+        if columns is None or any(column is None for column in columns[: len(self.specs)]):
+            return None
+        arrays: dict[str, np.ndarray] = {}
+        for place in self._places:
+            array = _stacked(place.block, columns[place.start : place.end], rows)
+            if place.whole and np.isnan(array).any():
+                return None
+            arrays[place.name] = array
+        units = None if self._key is None else _listed(columns[self._key])
+        times = None if self._time is None else _listed(columns[self._time])
+        return Batch(rows, arrays, units, times, _NOTHING)
+
+    def _arrays_of(self, tensors: list[RequestTensor], rows: int) -> list[Any] | None:
+        """By slot; None where one is not what its slot takes."""
+        usual, flat = self._usual, [rows]
+        columns: list[Any] = [None] * self._size
+        for tensor in tensors:
+            known = usual.get(tensor.name)
+            if known is None:
+                return None
+            index, datatype, dtype, tail, width = known
+            shape, data = tensor.shape, cast("Any", tensor.data)
+            if (
+                tensor.datatype != datatype
+                or (shape[1:] != tail and not (width == 1 and shape == flat))
+                or shape[:1] != flat
+            ):
+                return None
+            if type(data) is not np.ndarray or data.dtype != dtype or len(data) != rows * width:
+                return None
+            if columns[index] is not None:
+                return None
+            columns[index] = data
+        return columns
+
     def _bind_rows(self, tensors: Sequence[RequestTensor]) -> Batch:
         tensors = columns_of(tensors, self.specs)
         columns: list[list[Any] | None] = [None] * self._size
@@ -142,7 +192,8 @@ class Binder:
         start = len(self._slots)
         for spec in block.specs:
             self._add(spec)
-        return _Place(block, block.name, start, len(self._slots), _single_row(block))
+        whole = any(not spec.nullable and spec.datatype in FLOATS for spec in block.specs)
+        return _Place(block, block.name, start, len(self._slots), _single_row(block), whole)
 
     def _add(self, spec: TensorSpec) -> int:
         index = len(self._slots)
@@ -160,6 +211,18 @@ class Binder:
     def _unexpected(self, name: str) -> Refused:
         known = ", ".join(self._slots)
         return Refused(400, f"Input {name[:100]!r} is not known here; the inputs are: {known}.")
+
+
+def _usual(slot: _Slot) -> _Usual:
+    spec = slot.spec
+    return slot.index, spec.datatype, np.dtype(spec.dtype), list(spec.tail), spec.width
+
+
+def _stacked(block: Block, columns: list[Any], rows: int) -> np.ndarray:
+    """One array [row, ...] from the flat array of each input; of a single input it is a view."""
+    if len(columns) == 1:
+        return cast("np.ndarray", columns[0].reshape(rows, *block.row_shape))
+    return np.ascontiguousarray(np.concatenate(columns).reshape(-1, rows).T)
 
 
 def _listed(column: list[Any] | None) -> list[Any] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,6 +27,11 @@ _WIRE_TYPES: dict[str, np.dtype[Any]] = {
     for datatype, kind in NUMPY_TYPES.items()
     if datatype not in {"BYTES", "BF16"}
 }
+_AS_THEY_ARE = {
+    datatype: kind
+    for datatype, kind in _WIRE_TYPES.items()
+    if datatype != "BOOL" and kind == np.dtype(NUMPY_TYPES[datatype])
+}
 _WIRE_TYPES["BF16"] = np.dtype("<u2")
 
 
@@ -35,7 +40,7 @@ def read_tensor(data: Buffer, datatype: str, shape: Sequence[int], *, name: str)
 
     Raises Refused (400), naming the tensor, for bytes that are not `shape` elements of `datatype`.
     """
-    if any(size < 0 for size in shape):
+    if shape and min(shape) < 0:
         raise Refused(400, f"Input {name[:100]} has shape {list(shape[:8])}: sizes are not negative.")
     count = prod(shape)
     if datatype == "BYTES":
@@ -51,6 +56,8 @@ def read_tensor(data: Buffer, datatype: str, shape: Sequence[int], *, name: str)
     if datatype == "BOOL":
         return _read_truths(data, name)
     values: np.ndarray = np.frombuffer(data, kind)
+    if datatype in _AS_THEY_ARE:
+        return values
     if datatype == "BF16":
         return (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(NUMPY_TYPES[datatype], copy=False)
@@ -152,8 +159,13 @@ def read_request(body: Buffer, json_bytes: int) -> InferRequest:
         if not 0 <= size <= len(view) - start:
             left = len(view) - start
             raise Refused(400, f"Input {tensor.name[:100]} has binary_data_size {size}; {left} bytes are left.")
-        values = read_tensor(view[start : start + size], tensor.datatype, tensor.shape, name=tensor.name)
-        tensor.data = cast("list[Any]", values)
+        kind, shape = _AS_THEY_ARE.get(tensor.datatype), tensor.shape
+        values: Any
+        if kind is not None and shape and min(shape) > 0 and size == prod(shape) * kind.itemsize:
+            values = np.frombuffer(view, kind, size // kind.itemsize, start)  # without a view of each
+        else:
+            values = read_tensor(view[start : start + size], tensor.datatype, shape, name=tensor.name)
+        tensor.data = values
         start += size
     if start != len(view):
         raise Refused(400, f"{len(view) - start} bytes follow the last binary tensor.")
