@@ -24,6 +24,7 @@ CANNOT_CONFINE = 97
 _SYSTEM_READABLE = (
     "/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache",
     "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version", "/sys/devices/system/cpu",
+    "/proc/self",  # of the inner process: TensorFlow ends with a fault where it cannot look at itself
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/full")
 _LIMITS = {
