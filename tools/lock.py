@@ -19,6 +19,12 @@ COMMON = [
     "--quiet",
     "--upgrade",
 ]
+MLFLOW_ALONE = [
+    "--override=requirements/mlflow3.overrides",
+    "--no-emit-package=mlflow-skinny",
+    "--no-emit-package=mlflow-tracing",
+]
+"""MLflow's wheel holds those two as well, and is released before them."""
 RUNTIME = ["pyproject.toml", "requirements/build.in", "--extra=demo", "--extra=postgres"]
 
 
@@ -41,4 +47,4 @@ if __name__ == "__main__":
     compile_lock("snowflake", "requirements/snowflake.in")
     compile_lock("pip", "requirements/pip.in")
     compile_lock("mlflow2", "requirements/mlflow2.in")
-    compile_lock("mlflow3", "requirements/mlflow3.in")
+    compile_lock("mlflow3", "requirements/mlflow3.in", *MLFLOW_ALONE)

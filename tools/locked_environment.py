@@ -1,4 +1,7 @@
-"""Environments beside `.venv` that tests use: made from a lock file by the pip of `.venv`, and made again when that changes."""
+"""Environments beside `.venv` that tests use: made from a lock file by the pip of `.venv`, and made again when that changes.
+
+A lock file is whole, so pip looks for nothing beyond it.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,6 @@ def make(what: str, lock_name: str, home: Path) -> None:
     print(f"{what}: installing {lock.name} …", flush=True)
     shutil.rmtree(home, ignore_errors=True)
     venv.create(home, with_pip=False)
-    install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(lock)]
+    install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps", "-r", str(lock)]
     subprocess.run([sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), *install], check=True)
     done.write_bytes(lock.read_bytes())

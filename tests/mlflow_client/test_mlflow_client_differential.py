@@ -15,9 +15,7 @@ DIFFERENT = {
     "rename to a taken name": "RESOURCE_ALREADY_EXISTS says why, where stock says BAD_REQUEST; both are status 400",
     "history of a missing run": "a run that does not exist is an error, as with every other call, and not an empty list",
     "runs by ['metrics.x DESC', 'metrics.x ASC']": "a mistake of the client is answered 400, and not 500",
-    "rename a deleted one": "a mistake of the client is answered 409, and not 500, which it tries again until it gives up",
     "list deeper": "the size of an empty file is 0, and not unknown",
-    "models where status = 'READY'": "status can be searched by its name; stock compares with its number",
 }
 """Calls whose outcome is meant to differ, by name, with the reason."""
 

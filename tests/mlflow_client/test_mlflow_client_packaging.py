@@ -109,6 +109,24 @@ def test_packaging_again_over_the_api_changes_nothing(place: Place, told: dict[s
         assert json.load(response)["package"] == told["shop"]["version"]["package"]
 
 
+def test_params_that_a_model_declares_are_refused_when_it_is_scored(place: Place, told: dict[str, Any]) -> None:
+    assert told["shop"]["version"]["signature"]["params"] == ["discount"]
+    rows = {name: values[:1] for name, values in told["shop"]["rows"].items()}
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{place.server.inference}/endpoints/shop/invocations",
+        headers={"Content-Type": "application/json"},
+    )
+    asked.data = json.dumps({"inputs": rows, "params": {"other": 1}}).encode()
+    with urllib.request.urlopen(asked, timeout=60) as response:
+        assert response.status == 200
+    asked.data = json.dumps({"inputs": rows, "params": {"discount": 0.5}}).encode()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked, timeout=60)
+    with refused.value as answer:
+        assert answer.code == 400
+        assert b"'discount' cannot be given" in answer.read()
+
+
 def test_null_is_refused_where_the_model_refuses_it(place: Place, told: dict[str, Any]) -> None:
     rows = {name: [values[0]] for name, values in told["linear"]["rows"].items()}
     body = [{"name": name, "shape": [1, 1], "datatype": "FP64", "data": [None]} for name in rows]

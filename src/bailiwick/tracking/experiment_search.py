@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ NUMERIC: Mapping[str, ColumnElement[Any]] = {
     "last_update_time": experiments.c.updated,
 }
 ATTRIBUTES = ("creation_time", "experiment_id", "last_update_time", "name")
+_NUMBER = re.compile(r"-?[0-9]{1,40}")
 NEWEST_FIRST = (Ordering("attribute", "creation_time", ascending=False),)
 
 
@@ -88,10 +90,9 @@ def _tag(clause: Clause, dialect: str) -> ColumnElement[bool]:
 
 def experiment_number(text: str) -> str:
     """The id as it is kept: a whole number without leading zeros. Raises InvalidInput."""
-    try:
-        return str(int(text))
-    except ValueError:
-        raise InvalidInput(f"Invalid experiment ID '{text[:100]}'. Experiment ID must be a valid integer.") from None
+    if not _NUMBER.fullmatch(text):
+        raise InvalidInput(f"Invalid experiment ID '{text[:100]}'. Experiment ID must be a valid integer.")
+    return str(int(text))
 
 
 def _term(ordering: Ordering, dialect: str) -> Term:

@@ -1,4 +1,4 @@
-"""MLflow's format: the events, payloads and headers that MLflow 3.17 sends, checked against written examples."""
+"""MLflow's format: the events, payloads and headers that MLflow 3.18 sends, checked against written examples."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ with mlflow.start_run():
         name="shop",
         python_model=Shop(),
         registered_model_name="shop",
-        input_example=people.drop(columns="children").head(5),
+        input_example=(people.drop(columns="children").head(5), {"discount": 0.1}),
     )
 
 found = {}

@@ -286,7 +286,7 @@ def test_pages_upload_small_files_to_a_run(client: TestClient, run_id: str) -> N
         return client.post(upload, params=params, content=data)
 
     for answer, said in (
-        (post(), "Request must specify run_uuid."),
+        (post(), "Request must specify run_id or run_uuid."),
         (post(run_uuid=run_id), "Request must specify path."),
         (post(run_uuid=run_id, path=""), "Request must specify path."),
         (post(run_uuid=run_id, path="../test.txt"), "Invalid path"),
@@ -298,6 +298,8 @@ def test_pages_upload_small_files_to_a_run(client: TestClient, run_id: str) -> N
         assert said in message
     assert post(b"hello", run_uuid=run_id, path="dir/test.txt").status_code == 200
     assert client.get(f"{PROXY}/0/{run_id}/artifacts/dir/test.txt").content == b"hello"
+    assert post(b"bye", run_id=run_id, path="dir/test.txt").status_code == 200
+    assert client.get(f"{PROXY}/0/{run_id}/artifacts/dir/test.txt").content == b"bye"
 
 
 def test_urls_are_signed_only_where_the_store_can(client: TestClient, run_id: str) -> None:
@@ -312,6 +314,10 @@ def test_urls_are_signed_only_where_the_store_can(client: TestClient, run_id: st
         assert refusal(client.post(f"{signing}-{verb}-url", json={"run_id": run_id}))[2].startswith("Missing value")
     both = {"run_id": run_id, "model_id": "m-1", "path": "a"}
     assert "Exactly one" in refusal(client.post(f"{signing}-upload-url", json=both))[2]
+    model_id = _logged_model(client)
+    asked = {"artifact_file_path": "MLmodel", "presigned": "true"}
+    answer = client.get(f"/ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files", params=asked)
+    assert refusal(answer)[:2] == (501, "NOT_IMPLEMENTED")
 
 
 def test_an_s3_destination_signs_and_keeps_plain_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +341,29 @@ def test_an_s3_destination_signs_and_keeps_plain_keys(tmp_path: Path, monkeypatc
         assert client.get(f"{PROXY}/0/{run_id}/artifacts/d/up").content == b"from outside"
         refused = client.post("/api/2.0/mlflow/artifacts/presigned-download-url", json={**asked, "expiration": 604_801})
         assert "604800" in refusal(refused)[2]
+        _model_files_are_signed(client)
     platform.close()
+
+
+def _logged_model(client: TestClient) -> str:
+    made = client.post("/api/2.0/mlflow/logged-models", json={"experiment_id": "0", "name": "m"})
+    return str(made.json()["model"]["info"]["model_id"])
+
+
+def _model_files_are_signed(client: TestClient) -> None:
+    model_id = _logged_model(client)
+    assert put(client, f"0/models/{model_id}/artifacts/MLmodel", b"flavors: {}").status_code == 200
+    client.post("/api/2.0/mlflow/registered-models/create", json={"name": "m"})
+    version = {"name": "m", "source": f"models:/{model_id}", "model_id": model_id}
+    assert client.post("/api/2.0/mlflow/model-versions/create", json=version).status_code == 200
+    for path, asked in (
+        (f"/ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files", {"artifact_file_path": "MLmodel"}),
+        ("/model-versions/get-artifact", {"name": "m", "version": "1", "path": "MLmodel"}),
+    ):
+        signed = client.get(path, params={**asked, "presigned": "true"}).json()
+        assert (signed["file_size"], signed["headers"]) == (11, {})
+        assert s3.fetched(signed["url"], 0, 6) == b"flavors"
+        assert client.get(path, params={**asked, "presigned": "false"}).content == b"flavors: {}"
 
 
 def test_a_location_that_only_clients_reach_is_said_to_be_one(client: TestClient, platform: Platform) -> None:

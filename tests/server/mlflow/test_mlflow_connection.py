@@ -26,11 +26,11 @@ NONE: Mapping[str, str] = {}
 PEER = ("127.0.0.1", 4711)
 HEADERS = {
     "Host": "127.0.0.1:8600",
-    "User-Agent": "mlflow-python-client/3.17.2",
+    "User-Agent": "mlflow-python-client/3.18.0",
     "Accept-Encoding": "gzip, deflate",
     "Accept": "*/*",
     "Connection": "keep-alive",
-    "X-MLflow-Client-Version": "3.17.2",
+    "X-MLflow-Client-Version": "3.18.0",
 }
 """What the MLflow client of that version sends."""
 
@@ -169,6 +169,9 @@ class TestWhatIsHandedOn:
     def test_a_client_on_another_machine(self, desk: MlflowDesk, run_id: str) -> None:
         elsewhere = desk.last = ("192.0.2.7", 4711)
         assert PlainRequests(desk).answer(logged(run_id), elsewhere) is None
+
+    def test_a_question_with_a_body(self, desk: MlflowDesk, run_id: str) -> None:
+        assert PlainRequests(desk).answer(request("GET", f"{API}runs/get", {"run_id": run_id}), PEER) is None
 
     def test_a_large_body(self, desk: MlflowDesk, run_id: str) -> None:
         points = [{"key": f"m{n}", "value": 1, "timestamp": 1} for n in range(900)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from typing import Any
 
 import msgspec
 import pytest
@@ -50,6 +51,31 @@ def test_fields_come_in_every_form_that_proto_json_allows() -> None:
     assert (read.name, read.step, read.flag) == ("n", 12, None)
     assert read.points is not None
     assert math.isnan(read.points[0].value or 0)
+
+
+class Measured(Message):
+    required = ("model_id",)
+    model_id: str | None = None
+    dataset_name: str | None = None
+
+
+class Batch(Message):
+    run_id: str | None = None
+    points: list[Measured] | None = None
+    best_point: Measured | None = None
+
+
+def test_fields_may_go_by_their_names_in_camel_case() -> None:
+    read = read_body(
+        b'{"runId": "r", "points": [{"modelId": "m", "datasetName": "d"}], "bestPoint": {"model_id": "b"}}', Batch
+    )
+    assert (read.run_id, read.best_point) == ("r", Measured(model_id="b"))
+    assert read.points == [Measured(model_id="m", dataset_name="d")]
+    assert read_body(b'{"run_id": "modelId", "points": [{"model_id": "\\"runId\\":"}]}', Batch).run_id == "modelId"
+    with pytest.raises(MlflowError, match="specifies both 'model_id' and 'modelId'"):
+        read_body(b'{"run_id": "r", "points": [{"modelId": "m", "model_id": "m"}]}', Batch)
+    with pytest.raises(MlflowError, match=r"parameter 'points\[0\].model_id'"):
+        read_body(b'{"runId": "r", "points": [{}]}', Batch)
 
 
 def test_bare_infinities_are_taken_as_pythons_json_writes_them() -> None:
@@ -127,7 +153,21 @@ def test_doubles_have_the_forms_of_proto_json() -> None:
 def test_server_info_is_told_to_anyone(as_remote: ClientOf) -> None:
     for prefix in ("/api", "/ajax-api"):
         answer = as_remote().get(f"{prefix}/3.0/mlflow/server-info")
-        assert (answer.status_code, answer.json()["artifact_serving_enabled"]) == (200, True)
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "store_type": "SqlStore",
+            "workspaces_enabled": True,
+            "trace_archival_enabled": False,
+            "multipart_uploads_enabled": False,
+            "multipart_downloads_enabled": False,
+            "artifact_serving_enabled": True,
+            "presigned_upload_run_id_supported": True,
+            "presigned_upload_model_id_supported": True,
+            "model_artifact_presigned_downloads_supported": True,
+            "artifacts_presigned_only": False,
+            "features_enabled": {"gateway": False, "scheduled_issue_detection": False},
+            "tracking_auth": "",
+        }
 
 
 def test_the_version_keeps_clients_from_sending_spans(client: TestClient) -> None:
@@ -143,6 +183,17 @@ def test_the_version_keeps_clients_from_sending_spans(client: TestClient) -> Non
         ("GET", "/api/3.0/mlflow/gateway/secrets/list", "the AI gateway"),
         ("POST", "/api/3.0/mlflow/datasets/create", "evaluation datasets"),
         ("POST", "/api/3.0/mlflow/scorers/register", "scorers"),
+        ("POST", "/ajax-api/3.0/mlflow/scorer/invoke", "scorers"),
+        ("POST", "/ajax-api/3.0/mlflow/genai/evaluate/invoke", "evaluation by scorers"),
+        ("GET", "/ajax-api/2.0/mlflow/gateway-proxy", "the AI gateway"),
+        ("GET", "/ajax-api/3.0/mlflow/get-trace-artifact", "tracing"),
+        ("POST", "/ajax-api/3.0/mlflow/demo/generate", "demonstration data"),
+        ("POST", "/ajax-api/3.0/mlflow/issues/schedule/state", "issues"),
+        ("POST", "/api/3.0/mlflow/skills", "the skill registry"),
+        ("GET", "/api/3.0/mlflow/skills/@acme/reviewer/versions/1", "the skill registry"),
+        ("GET", "/api/3.0/mlflow/mcp-servers", "the MCP server registry"),
+        ("POST", "/ajax-api/3.0/jobs/search", "background jobs"),
+        ("POST", "/ajax-api/2.0/mlflow/runs/create-promptlab-run", "the prompt lab"),
     ],
 )
 def test_generative_functions_are_declined_by_name(client: TestClient, method: str, path: str, part: str) -> None:
@@ -152,6 +203,17 @@ def test_generative_functions_are_declined_by_name(client: TestClient, method: s
         "error_code": "NOT_IMPLEMENTED",
         "message": f"Bailiwick does not offer {part} of MLflow's generative-AI functions.",
     }
+
+
+def test_a_get_without_a_query_asks_in_its_body(client: TestClient) -> None:
+    def get(path: str, body: bytes, **params: str) -> Any:
+        return client.request("GET", f"/api/2.0/mlflow/{path}", content=body, params=params or None)
+
+    assert get("experiments/get", b'{"experiment_id": "0"}').json()["experiment"]["name"] == "Default"
+    assert get("experiments/get-by-name", b'{"experiment_name": "Default"}').status_code == 200
+    assert get("experiments/get", b'{"experiment_id": "7"}', experiment_id="0").status_code == 200
+    refused = get("experiments/get", b"experiment_id=0")
+    assert (refused.status_code, refused.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
 
 def test_an_unknown_path_is_answered_in_the_protocols_form(client: TestClient) -> None:

@@ -77,6 +77,12 @@ def test_every_workspace_has_the_default_experiment(client: TestClient, as_remot
         assert new_run(each)
 
 
+@pytest.mark.parametrize("written", ["0\n", " 0", "+0", "0_0", "٠", "abc", "9" * 50, ""])
+def test_only_a_plain_whole_number_is_the_id_of_an_experiment(client: TestClient, written: str) -> None:
+    asked = client.get(f"{API}/experiments/get", params={"experiment_id": written})
+    assert (asked.status_code, asked.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
 def test_an_experiment_keeps_its_artifacts_where_it_is_told_or_below_the_root(client: TestClient) -> None:
     def location(**fields: str) -> str:
         made = ok(post(client, "experiments/create", **fields))

@@ -21,6 +21,7 @@ class StockServer:
         environment = {
             **os.environ,
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "PATH": f"{python.parent}:{os.environ['PATH']}",
         }
         environment.pop("PYTHONPATH", None)
@@ -34,5 +35,5 @@ class StockServer:
     def stop(self) -> None:
         """End it with its workers."""
         os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(60)
         self.log.close()

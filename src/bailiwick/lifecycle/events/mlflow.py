@@ -1,4 +1,4 @@
-"""MLflow's webhooks, as MLflow 3.17 sends them: `entity`, `action`, `timestamp`, `workspace`, `data`."""
+"""MLflow's webhooks, as MLflow 3.18 sends them: `entity`, `action`, `timestamp`, `workspace`, `data`."""
 
 from __future__ import annotations
 

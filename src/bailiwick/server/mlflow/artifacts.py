@@ -120,9 +120,7 @@ def delete(call: MlflowCall[Empty]) -> dict[str, Any]:
 
 def signed_download(call: MlflowCall[Empty]) -> dict[str, Any]:
     """A URL of the store itself."""
-    location = Location(safe(call.path["artifact_path"]))
-    found = _signed(call, location, "Multipart download", SIGNED_SECONDS)
-    return {"url": found["presigned_url"], "headers": {}, "file_size": found["file_size"]}
+    return url_of(call, Location(safe(call.path["artifact_path"])), "Multipart download")
 
 
 # -- by run ----------------------------------------------------------------------------------------------------------
@@ -150,15 +148,17 @@ async def of_run(call: MlflowCall[Empty], request: Request) -> Response:
 async def post_to_run(call: MlflowCall[Empty], request: Request) -> Response:
     """`upload-artifact`: a small file from MLflow's pages."""
     asked = request.query_params
-    for name in ("run_uuid", "path"):
-        if not asked.get(name):
-            raise MlflowError(INVALID, f"Request must specify {name}.")
+    run_id = asked.get("run_id") or asked.get("run_uuid")
+    if not run_id:
+        raise MlflowError(INVALID, "Request must specify run_id or run_uuid.")
+    if not asked.get("path"):
+        raise MlflowError(INVALID, "Request must specify path.")
     path = safe(asked["path"])
     if _announced(request) == 0 and "transfer-encoding" not in request.headers:
         raise MlflowError(INVALID, "Request must specify data.")
     if _announced(request) > MAX_POSTED_BYTES:
         raise MlflowError(INVALID, "Artifact size is too large. Max size is 10MB.")
-    root = await run_in_threadpool(run_root, call, asked["run_uuid"])
+    root = await run_in_threadpool(run_root, call, run_id)
     await _store(call, request, below(call, root, path), MAX_POSTED_BYTES)
     return Response(b"{}", media_type=JSON)
 
@@ -217,6 +217,12 @@ def list_below(call: MlflowCall[Any], root: str, folder: str) -> dict[str, Any]:
 async def send(call: MlflowCall[Any], request: Request, location: Location) -> Response:
     """A file as an attachment."""
     return send_reading(request, await run_in_threadpool(call.platform.artifacts.open, call.workspace, location))
+
+
+def url_of(call: MlflowCall[Any], location: Location, what: str) -> dict[str, Any]:
+    """Where a file is to be had from its store, in the form that clients download by. Raises MlflowError."""
+    found = _signed(call, location, what, SIGNED_SECONDS)
+    return {"url": found["presigned_url"], "headers": {}, "file_size": found["file_size"]}
 
 
 def run_root(call: MlflowCall[Any], run_id: str) -> str:

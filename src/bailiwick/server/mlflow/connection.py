@@ -84,6 +84,8 @@ class PlainRequests:
         known = self.head(lines, peer[0]) if route else None
         if not asked or not route or known is None or not desk.authenticator.remembers(known.workspace):
             return None
+        if asked[1] == b"GET" and known.body_bytes:
+            return None
         if len(body) < known.body_bytes:
             raise Incomplete
         if len(body) > known.body_bytes:

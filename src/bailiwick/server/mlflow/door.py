@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bailiwick.server.mlflow.desk import JSON, SMALL_BYTES, MlflowDesk
 from bailiwick.server.mlflow.errors import BAD_REQUEST, MlflowError
 from bailiwick.server.mlflow.message import Message, read_body, read_query
+from bailiwick.server.mlflow.route import MlflowRoute
 from bailiwick.server.mlflow.table import Match
 from bailiwick.store.patience import Busy, without_waiting
 
@@ -56,7 +57,7 @@ class MlflowDoor:
             answered: Response = await route.handler(call, request)
             return answered
         if request.method in {"GET", "HEAD"}:
-            message = read_query(request.query_params.multi_items(), route.message)
+            message = await _asked(request, route)
             if route.prompt and desk.at_hand and desk.authenticator.knows_at_once(request):
                 return self._handled(match, request, message)
             return await self._in_thread(self._handled, match, request, message)
@@ -93,7 +94,21 @@ class MlflowDoor:
         return await asyncio.get_running_loop().run_in_executor(self._desk.threads, call, *arguments)
 
 
+async def _asked(request: Request, route: MlflowRoute) -> Message:
+    """What a GET asks for: its query, or, as with MLflow's server, its body where it has no query."""
+    if request.url.query or request.headers.get("content-length", "0") == "0":
+        return read_query(request.query_params.multi_items(), route.message)
+    return read_body(await _taken(request, route.max_bytes), route.message)
+
+
 async def _body(request: Request, most: int) -> bytes:
+    data = await _taken(request, most)
+    if data and request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise MlflowError(BAD_REQUEST, f"Bad Request. Content-Type must be one of ['{JSON}'].")
+    return data
+
+
+async def _taken(request: Request, most: int) -> bytes:
     announced = request.headers.get("content-length", "0")
     parts, size = [], int(announced) if announced.isdigit() and len(announced) < 19 else 0
     if size <= most:
@@ -106,6 +121,4 @@ async def _body(request: Request, most: int) -> bytes:
                 parts.append(part)
     if size > most:
         raise MlflowError(BAD_REQUEST, f"A request body has at most {most} bytes here.", status=413)
-    if parts and request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-        raise MlflowError(BAD_REQUEST, f"Bad Request. Content-Type must be one of ['{JSON}'].")
     return parts[0] if len(parts) == 1 else b"".join(parts)

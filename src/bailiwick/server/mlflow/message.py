@@ -1,6 +1,6 @@
 """Requests as MLflow clients send them, by the rules of proto-JSON, and the exact words for what is wrong with one.
 
-Unknown fields are ignored, `null` is a field that was not set, whole numbers may come as texts, and NaN and the
+Unknown fields are ignored, a field may go by its name in camel case, `null` is a field that was not set, whole numbers may come as texts, and NaN and the
 infinities come as texts (bare, as Python's `json` writes them, is taken too).
 """
 
@@ -42,6 +42,8 @@ def read_body(data: bytes, kind: type[M]) -> M:
         raise MlflowError(INVALID, "The request body holds a NUL character, which no record can keep.")
     if not data:
         return read_fields({}, kind)
+    if any(name in data for name in _camel_names(kind)):
+        return read_fields(_named_as_here(_loaded(data), kind), kind)
     try:
         return _checked(msgspec.json.decode(data, type=kind, strict=False))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -138,6 +140,29 @@ def _explain_value(value: Any, hint: Any, path: str) -> None:
         raise MlflowError(INVALID, f"{said} '{type(value).__name__}'.{_SEE_DOCS}") from None
 
 
+def _named_as_here(fields: dict[str, Any], kind: type[Message]) -> dict[str, Any]:
+    """The same with every field under its own name. Raises MlflowError for one that is there under both."""
+    found = dict(fields)
+    for name, hint in _hints(kind).items():
+        other = _camel(name)
+        if other != name and other in found:
+            if name in found:
+                raise MlflowError(INVALID, f"Request specifies both '{name}' and '{other}'; provide only one of them.")
+            found[name] = found.pop(other)
+        inner, value = _message_type(hint), found.get(name)
+        if inner and isinstance(value, dict):
+            found[name] = _named_as_here(value, inner)
+        elif inner and isinstance(value, list):
+            found[name] = [_named_as_here(item, inner) if isinstance(item, dict) else item for item in value]
+    return found
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+_known_camel_names: dict[type, tuple[bytes, ...]] = {}
 _known_hints: dict[type, dict[str, Any]] = {}
 _known_lists: dict[type, frozenset[str]] = {}
 _known_nested: dict[type, tuple[str, ...]] = {}
@@ -148,6 +173,16 @@ def _hints(kind: type[Message]) -> dict[str, Any]:
         found = typing.get_type_hints(kind, include_extras=True)
         _known_hints[kind] = {name: found[name] for name in kind.__struct_fields__}
     return _known_hints[kind]
+
+
+def _camel_names(kind: type[Message]) -> tuple[bytes, ...]:
+    """How a message's fields, and those of what is in it, look in JSON where they are in camel case."""
+    if kind not in _known_camel_names:
+        names = {f'"{_camel(name)}"'.encode() for name in _hints(kind) if _camel(name) != name}
+        for inner in filter(None, map(_message_type, _hints(kind).values())):
+            names.update(_camel_names(inner))
+        _known_camel_names[kind] = tuple(sorted(names))
+    return _known_camel_names[kind]
 
 
 def _lists(kind: type[Message]) -> frozenset[str]:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bailiwick.core.actor import Permission
 from bailiwick.registry.model import ModelVersion
-from bailiwick.server.mlflow.artifacts import below, given, list_below, model_root, safe, safe_folder, send
+from bailiwick.server.mlflow.artifacts import (
+    JSON,
+    below,
+    given,
+    list_below,
+    model_root,
+    not_supported,
+    safe,
+    safe_folder,
+    send,
+    url_of,
+)
 from bailiwick.server.mlflow.errors import BAD_REQUEST, MISSING, MlflowError
 from bailiwick.server.mlflow.message import Message
 from bailiwick.server.mlflow.packages import send_package
 from bailiwick.server.mlflow.route import Empty, MlflowCall, MlflowRoute
+from bailiwick.tracking.artifacts.service import Location
 
 _MODEL = "/mlflow/logged-models/{model_id}/artifacts"
 
@@ -39,7 +52,7 @@ async def of_model(call: MlflowCall[Empty], request: Request) -> Response:
         raise MlflowError(BAD_REQUEST, 'Request must include the "artifact_file_path" query parameter.')
     path = safe(path)
     root = await run_in_threadpool(model_root, call, call.path["model_id"])
-    return await send(call, request, below(call, root, path))
+    return await _sent(call, request, below(call, root, path))
 
 
 async def of_version(call: MlflowCall[Empty], request: Request) -> Response:
@@ -48,9 +61,23 @@ async def of_version(call: MlflowCall[Empty], request: Request) -> Response:
     path = safe(given(params.get("path"), "path"))
     name, number = given(params.get("name"), "name"), given(params.get("version"), "version")
     version = await run_in_threadpool(_version, call, name, number)
-    if not version.storage:
-        return await send_package(call, version.package, path)
-    return await send(call, request, below(call, version.storage, path))
+    if version.storage:
+        return await _sent(call, request, below(call, version.storage, path))
+    if _asks_for_url(request):
+        raise not_supported("Presigned download")
+    return await send_package(call, version.package, path)
+
+
+async def _sent(call: MlflowCall[Any], request: Request, location: Location) -> Response:
+    """A file, or where its store gives it."""
+    if not _asks_for_url(request):
+        return await send(call, request, location)
+    found = await run_in_threadpool(url_of, call, location, "Presigned download")
+    return Response(msgspec.json.encode(found), media_type=JSON)
+
+
+def _asks_for_url(request: Request) -> bool:
+    return request.query_params.get("presigned") == "true"
 
 
 def _version(call: MlflowCall[Any], name: str, number: str) -> ModelVersion:

@@ -18,7 +18,14 @@ NOT_OFFERED = {
     "unified-traces": "tracing",
     "get-online-trace-details": "tracing",
     "gateway": "the AI gateway",
+    "gateway-proxy": "the AI gateway",
+    "get-trace-artifact": "tracing",
     "scorers": "scorers",
+    "scorer": "scorers",
+    "genai": "evaluation by scorers",
+    "demo": "demonstration data",
+    "skills": "the skill registry",
+    "mcp-servers": "the MCP server registry",
     "label-schemas": "label schemas",
     "review-queues": "review queues",
     "issues": "issues",
@@ -30,7 +37,9 @@ NOT_OFFERED = {
 
 
 def server_info(call: MlflowCall[Empty]) -> dict[str, Any]:
-    """Capability flags; a client asks once a minute at most."""
+    """Capability flags; a client asks once a minute at most. Those of URLs say that they can be asked for, not that the
+    store of an artifact can sign any.
+    """
     return {
         "store_type": "SqlStore",
         "workspaces_enabled": True,
@@ -38,9 +47,11 @@ def server_info(call: MlflowCall[Empty]) -> dict[str, Any]:
         "multipart_uploads_enabled": call.platform.artifacts.parted.offered,
         "multipart_downloads_enabled": call.platform.artifacts.signs,
         "artifact_serving_enabled": True,
-        "presigned_upload_run_id_supported": False,
+        "presigned_upload_run_id_supported": True,
+        "presigned_upload_model_id_supported": True,
+        "model_artifact_presigned_downloads_supported": True,
         "artifacts_presigned_only": False,
-        "features_enabled": {},
+        "features_enabled": {"gateway": False, "scheduled_issue_detection": False},
         "tracking_auth": "",
     }
 
@@ -57,6 +68,10 @@ def not_offered(path: str) -> str:
     words = path.split("/")
     if words[1:2] == ["gateway"]:
         return "the AI gateway"
+    if words[3:4] == ["jobs"]:
+        return "background jobs"
+    if words[3:] == ["mlflow", "runs", "create-promptlab-run"]:
+        return "the prompt lab"
     if len(words) > 4 and words[3] == "mlflow" and (words[4] != "datasets" or words[2] == "3.0"):
         return NOT_OFFERED.get(words[4], "")
     return ""

@@ -76,6 +76,7 @@ class ExperimentJson(Struct, omit_defaults=True):
     lifecycle_stage: str
     last_update_time: int
     creation_time: int
+    workspace: str
     tags: list[KeyValue] | None = None
 
 
@@ -134,6 +135,7 @@ def experiment_json(experiment: Experiment) -> ExperimentJson:
         lifecycle_stage=experiment.lifecycle,
         last_update_time=experiment.updated,
         creation_time=experiment.created,
+        workspace=experiment.workspace,
         tags=pairs_json(experiment.tags) or None,
     )
 
