@@ -57,6 +57,11 @@ _DIFFERENCES = """\
   cannot pass for health.
 * An environment that the schema never names is refused by `validate`; TFDV's C++ reports every feature as new in it.
 * Mean, deviation and median are of the finite numbers; TFDV's mean is NaN where there are infinities of both signs.
+* Moments and equal-width buckets of numbers past 1e154 are right; TFDV's deviation is 0 or NaN there, and where the range is
+  wider than doubles go it has no STANDARD buckets.
+* Top values and ranks are counted exactly; TFDV's come from a sketch, whose counts are too high where a feature has some
+  thousand different values.
+* Arrow's binary columns are BYTES and have sizes; TFDV takes all text and bytes for STRING unless a schema says otherwise.
 * Weighted rankings hold every value; TFDV leaves out those that weigh less than 1 (`weighted_frequency_threshold`).
 * The shortest sequence of tokens may have 0 of them; TFDV takes 0 for not known yet.
 * 2^63 - 1, which is 2^63 in the statistics' doubles, stays the largest whole number; TFDV reads it as -2^63.
@@ -70,7 +75,7 @@ _STATISTICS = """\
 |---|---|---|
 | common: presence, valency, list lengths, nested levels | `compute_statistics`, `Part` | yes |
 | numeric: moments, STANDARD and QUANTILES histograms, zeros, NaN | `compute_statistics`, `Part` | yes; of a source that is streamed, past a million different numbers, to a stated `rank_error` |
-| string: unique, top values, rank histogram, average length | `compute_statistics`, `Part` | yes; of a source that is streamed, past a quarter of a million texts, to a stated `count_error` and `unique_error` (TFDV: sketches on request) |
+| string: unique, top values, rank histogram (texts beyond 1,024 bytes as one, `__LARGE_BYTES__`), average length | `compute_statistics`, `Part` | yes; of a source that is streamed, past a quarter of a million texts, to a stated `count_error` and `unique_error` |
 | bytes: unique, sizes | `compute_statistics`, `Part` | yes |
 | weighted | `add_weights` | yes; not of lists in lists |
 | cross features: covariance, correlation | `add_correlations` | yes, of every row (TFDV: a tenth of the batches) |

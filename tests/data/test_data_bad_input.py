@@ -27,7 +27,8 @@ from bailiwick.data.statistics import compute_statistics
 from bailiwick.data.statistics.slicing import slices_by
 from bailiwick.data.statistics.streaming import stream_statistics
 from bailiwick.data.validation import relax, validate
-from bailiwick.data.validation.sql import offending_rows, schema_checks
+from bailiwick.data.validation.row_rules import schema_checks
+from bailiwick.data.validation.sql import offending_rows
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.delta import DeltaTables
 from bailiwick.store.records import Records
@@ -166,7 +167,7 @@ def test_a_column_may_have_any_name_everywhere(names: list[str]) -> None:
     assert text_format.MessageToString(relax(schema, statistics)) == text_format.MessageToString(schema)
     assert len(slices_by(table, text)) >= 3
     schema.feature[1].string_domain.value.extend(["a", "b"])
-    (found,) = offending_rows(table, schema_checks(schema))
+    (found,) = offending_rows(table, schema_checks(schema, table.schema))
     assert (found.count, found.rows.column_names) == (30, names)
     bins = build_profile(table)
     assert not any(drift.drifted for drift in compare(bins, count(bins, table), alpha=0.05))

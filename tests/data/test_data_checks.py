@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from typing import Any
 
@@ -221,3 +222,16 @@ def test_a_million_keys_are_checked_in_little_memory() -> None:
 
     (found,) = run_checks(Held(("id",), read, NOW), [Unique(columns=("id",))], memory_mb=64)
     assert found.count == 20
+
+
+def test_rows_with_moments_are_listed_and_hours_are_those_of_utc() -> None:
+    at = [dt.datetime(2026, 1, 1, 23, tzinfo=dt.UTC), dt.datetime(2026, 7, 1, 5, tzinfo=dt.UTC)]
+    rows = pa.table({"id": [1, 1], "at": pa.array(at, pa.timestamp("us", "UTC")), "all": [at, None]})
+    held = Held(tuple(rows.column_names), lambda names: rows.select(names).to_reader(), NOW)
+    asked = [Unique(columns=("id",)), Condition(expression="hour(\"at\") = 23 AND current_setting('TimeZone') = 'UTC'")]
+    unique, early = run_checks(held, asked, whole_rows=True)
+    assert [dict(row) for row in unique.rows] == [
+        {"id": 1, "at": at[0], "all": at},
+        {"id": 1, "at": at[1], "all": None},
+    ]
+    assert early.places == (1,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from typing import Any
 
@@ -168,6 +169,23 @@ def test_counts_are_those_of_a_join_by_hand(rows: dict[int, tuple[int | None, in
     only.append(sum(b is not None and a is None for a, b in rows.values()))
     if both or sum(only):
         assert counts(found)["x"][2:6] == (len(both) - mismatch, mismatch, *only)
+
+
+def test_moments_are_compared_with_the_milliseconds_that_the_prediction_log_keeps() -> None:
+    at = [dt.datetime(2026, 1, 1, 1, 2, 3, 456_789, tzinfo=dt.UTC), dt.datetime(1960, 1, 1, tzinfo=dt.UTC), None]
+    day = [dt.date(2026, 1, 1), dt.date(1960, 1, 1), None]
+    one = pa.table({"id": [1, 2, 3], "at": pa.array(at, pa.timestamp("us", "UTC")), "day": day})
+    logged = pa.table({"id": [1, 2, 3], "at": [1767229323456.0, -315619200000.0, None], "day": [1767225600000, 0, 5]})
+    found = skew(one, logged)
+    assert counts(found) == {"at": (2, 2, 2, 0, 0, 0, 0), "day": (2, 3, 1, 1, 0, 1, 2)}
+    assert found.features[1].examples[0].training == dt.date(1960, 1, 1)
+
+
+def test_moments_that_differ_are_shown() -> None:
+    at = [dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.datetime(2026, 1, 2, tzinfo=dt.UTC)]
+    one, other = (pa.table({"id": [1], "at": pa.array([each], pa.timestamp("us", "UTC"))}) for each in at)
+    (feature,) = skew(one, other).features
+    assert (feature.examples[0].training, feature.examples[0].serving) == tuple(at)
 
 
 def test_two_large_sides_are_joined_in_little_memory() -> None:

@@ -435,6 +435,18 @@ def test_two_snapshots_are_compared_in_columns_rows_and_statistics(data: DataSer
     assert data.compare("default", one.id, one.id).equal
 
 
+@pytest.mark.parametrize("values", [pa.array([[1]]), pa.array([{"x": 1}]), pa.array([b"\xff"])])
+def test_what_csv_has_no_form_for_is_not_exported_to_it(
+    data: DataService, admin: Actor, tmp_path: Path, values: pa.Array
+) -> None:
+    kept = data.ingest_source(admin, "d", frame_source(pa.table({"v": values})))
+    with pytest.raises(InvalidInput, match=r"Column 'v' is .*, which CSV has no form for\. .*\.parquet"):
+        data.export(admin, kept.id, tmp_path / "a.csv")
+    assert list(tmp_path.glob("*.csv")) == []
+    data.export(admin, kept.id, tmp_path / "a.parquet")
+    assert parquet.read_table(tmp_path / "a.parquet")["v"].to_pylist() == values.to_pylist()
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv", "arrow"])
 def test_an_export_holds_the_rows_and_is_whole_or_not_there(
     data: DataService, admin: Actor, tmp_path: Path, ending: str, tables: DeltaTables

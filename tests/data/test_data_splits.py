@@ -102,6 +102,33 @@ def test_shares_are_kept_within_chance_and_seeds_differ() -> None:
     assert abs(agree - (0.49 + 0.01 + 0.04)) < 0.01
 
 
+@pytest.mark.parametrize(
+    ("moments", "shares", "expected"),
+    [
+        ([1] * 9 + [2], (0.8, 0.2), [9, 1]),
+        ([1] + [2] * 9, (0.8, 0.2), [1, 9]),
+        ([1, 2], (0.9, 0.1), [1, 1]),
+        ([1, 1, 1, 2, 2, 3], (0.2, 0.2, 0.6), [3, 2, 1]),
+        (list(range(10)), (0.98, 0.01, 0.01), [8, 1, 1]),
+        ([5] * 10, (0.8, 0.2), [10, 0]),
+        ([], (0.8, 0.2), [0, 0]),
+    ],
+)
+def test_rows_of_one_moment_leave_no_part_by_time_empty_that_could_have_some(
+    moments: list[int], shares: tuple[float, ...], expected: list[int]
+) -> None:
+    split = Split("time", tuple((f"p{place}", share) for place, share in enumerate(shares)), "at")
+    found = parts(split, pa.table({"at": pa.array(moments, pa.int64())}))
+    assert [part.num_rows for part in found.values()] == expected
+
+
+@given(st.lists(st.integers(0, 6), max_size=30), st.floats(0.01, 0.99))
+def test_parts_by_time_have_rows_wherever_there_are_two_moments(moments: list[int], share: float) -> None:
+    split = Split("time", (("past", share), ("future", 1 - share)), "at")
+    past, future = parts(split, pa.table({"at": pa.array(moments, pa.int64())})).values()
+    assert (past.num_rows > 0 and future.num_rows > 0) == (len(set(moments)) > 1)
+
+
 def test_dates_and_timestamps_are_times() -> None:
     days = [dt.date(2026, 1, day) for day in (3, 1, 2, 4)]
     found = parts(Split("time", (("past", 0.5), ("future", 0.5)), "day"), pa.table({"day": days}))

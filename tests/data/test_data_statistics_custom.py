@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -121,3 +122,12 @@ def test_a_statistic_is_given_as_name_and_sql() -> None:
     for wrong in ("late", "=1", "a b=1", "late="):
         with pytest.raises(InvalidInput, match="is not NAME=SQL"):
             parse_statistics([wrong])
+
+
+def test_an_aggregate_may_be_a_moment() -> None:
+    table = pa.table({"at": pa.array([dt.datetime(2026, 1, 1, tzinfo=dt.UTC), None], pa.timestamp("us", "UTC"))})
+    own = {"last": 'max("at")', "hour": 'max(hour("at"))', "all": "sum(1)"}
+    found = _told(describe_rows(TableRows(table), "d", asked=Asked(custom=own)))
+    told = found["All Examples"] if "All Examples" in found else found["d"]
+    assert str(told["last"][1]).startswith("2026-01-01")
+    assert (told.get("hour", ("", 0.0))[1] or 0.0, told["all"][1]) == (0.0, 2.0)

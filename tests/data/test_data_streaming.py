@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import http.server
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import deltalake
 import duckdb
@@ -26,11 +28,13 @@ from hypothesis import strategies as st
 from obstore.store import from_url
 
 from bailiwick.core.errors import Conflict, InvalidInput, Unavailable
+from bailiwick.data.arrow_types import storable
 from bailiwick.data.reading.delimited import DelimitedReader
 from bailiwick.data.reading.json_lines import JsonLinesReader
 from bailiwick.data.reading.model import Allowance, SourceOptions
 from bailiwick.data.reading.places import LocalFile
 from bailiwick.data.sources import frame_source, open_source, read_source
+from bailiwick.data.statistics import compute_statistics
 from tests_support import postgres, s3
 
 ROWS = {"n": [1, 2, None], "t": ["x", None, "ü"]}
@@ -106,6 +110,30 @@ def test_csv_is_read_in_any_dialect_and_encoding(tmp_path: Path) -> None:
         open_source("b.tsv", tmp_path, options=SourceOptions(types={"n": "int"}))
 
 
+def test_files_of_json_lines_may_leave_out_keys_as_lines_may(tmp_path: Path) -> None:
+    (tmp_path / "1.jsonl").write_text('{"a": 1, "in": {"x": 1}}\n{"a": 2}\n', encoding="utf-8")
+    (tmp_path / "2.jsonl").write_text('{"a": 2.5, "in": {"y": "é"}, "b": true}\n', encoding="utf-8")
+    (tmp_path / "3.jsonl").write_text('{"b": false}\n', encoding="utf-8")
+    assert read_source("*.jsonl", tmp_path).to_pylist() == [
+        {"a": 1.0, "in": {"x": 1, "y": None}, "b": None},
+        {"a": 2.0, "in": None, "b": None},
+        {"a": 2.5, "in": {"x": None, "y": "é"}, "b": True},
+        {"a": None, "in": None, "b": False},
+    ]
+    assert open_source("*.jsonl", tmp_path, columns=["b"]).table().to_pydict() == {"b": [None, None, True, False]}
+    (tmp_path / "4.jsonl").write_text('{"a": "x"}\n', encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"4\.jsonl, column 'a': it is string here"):
+        read_source("*.jsonl", tmp_path)
+
+
+def test_times_of_day_are_kept_as_their_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("at,n\n10:30,1\n,2\n", encoding="utf-8")
+    assert storable(read_source("a.csv", tmp_path))["at"].to_pylist() == ["10:30:00", None]
+    parquet.write_table(pa.table({"at": pa.array([1, None], pa.time64("us"))}), tmp_path / "a.parquet")
+    assert storable(read_source("a.parquet", tmp_path))["at"].to_pylist() == ["00:00:00.000001", None]
+    assert compute_statistics(read_source("a.csv", tmp_path)).datasets[0].features[0].string_stats.unique == 1
+
+
 def test_gzip_zstandard_arrow_and_delta_are_read(tmp_path: Path) -> None:
     table = pa.table(ROWS)
     text = b"n,t\n1,x\n2,\n,\xc3\xbc\n"
@@ -150,6 +178,20 @@ def test_dataframes_of_any_library_are_read_through_arrow() -> None:
 
 
 # Databases
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame({"a": [1, "x"]}), "Could not convert 'x'.*column a"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "Duplicate column names found"),
+        (pd.DataFrame({"x": [1j]}), "column x"),
+        (pd.DataFrame({"x": pd.arrays.SparseArray([0, 1])}), "Sparse pandas data \\(column x\\)"),
+    ],
+)
+def test_a_dataframe_that_arrow_does_not_take_is_refused_by_its_column(frame: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=f"dataframe cannot be read: .*{message}"):
+        frame_source(frame)
 
 
 def test_sqlite_gives_the_rows_of_a_query(tmp_path: Path) -> None:
@@ -235,6 +277,54 @@ def test_postgresql_gives_the_rows_of_a_query_in_exact_types(tmp_path: Path) -> 
     ):
         with pytest.raises(InvalidInput, match="cannot be read"):
             open_source(url, tmp_path, options=SourceOptions(query=query))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        ("numeric(5, 2)", "NaN", r"column 'v': The string 'NaN' is not a valid decimal128 number\."),
+        ("timestamp", "infinity", r"column 'v': timestamp\[us\]: invalid value 'infinity'\."),
+    ],
+)
+def test_a_value_of_postgresql_that_arrow_has_not_is_named_with_its_column(
+    tmp_path: Path, kind: str, value: str, message: str
+) -> None:
+    url = _postgres().replace("postgresql+psycopg://", "postgresql://")
+    query = f"SELECT 1 AS n, '{value}'::{kind} AS v"
+    with pytest.raises(InvalidInput, match=message):
+        open_source(url, tmp_path, options=SourceOptions(query=query)).table()
+
+
+def test_a_query_of_postgresql_leaves_nothing_behind(tmp_path: Path) -> None:
+    import psycopg
+
+    url = _postgres().replace("postgresql+psycopg://", "postgresql://")
+    with contextlib.suppress(InvalidInput):  # PostgreSQL 16 refuses it, 15 does not
+        open_source(url, tmp_path, options=SourceOptions(query="SELECT lo_create(0) AS n")).table()
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("feature", ["deletionVectors", "columnMapping", "v2Checkpoint"])
+def test_a_delta_table_that_needs_more_of_its_readers_is_refused(tmp_path: Path, feature: str) -> None:
+    deltalake.write_deltalake(tmp_path / "t", pa.table(ROWS))
+    log = tmp_path / "t" / "_delta_log" / "00000000000000000000.json"
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        if "protocol" in line:
+            features = {"readerFeatures": [feature], "writerFeatures": [feature]}
+            line["protocol"] = {"minReaderVersion": 3, "minWriterVersion": 7, **features}
+    log.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=f"needs {feature} of its readers"):
+        read_source("t", tmp_path)
+
+
+def test_what_a_library_says_to_its_authors_is_in_no_message(tmp_path: Path) -> None:
+    deltalake.write_deltalake(tmp_path / "t", pa.table(ROWS))
+    (tmp_path / "t" / "_delta_log" / "00000000000000000000.json").write_text("{bad", encoding="utf-8")
+    with pytest.raises(InvalidInput) as caught:
+        read_source("t", tmp_path)
+    assert "\n" not in caught.value.message
 
 
 def test_a_password_is_in_no_message_and_no_name(tmp_path: Path) -> None:

@@ -134,6 +134,11 @@ def test_moments_are_probed_where_calendars_go_wrong() -> None:
     assert {951_782_400_000.0, 4_107_456_000_000.0, 253_402_300_800_000.0, None} <= set(probes["at"].to_pylist())
 
 
+def test_numbers_past_float32_are_no_ends_to_probe_at() -> None:
+    probes = make_probes(pa.table({"x": [1e308, -1e308, 5.0]}), {"x": "FP32"}, thresholds={}, least=0, seed=1)
+    assert 5.0 in probes["x"].to_pylist()
+
+
 def test_probes_strain_one_column_at_a_time_and_keep_the_rest_real(trees: Prepared) -> None:
     rows = trees.table.select(["hour", "city"])
     probes = make_probes(

@@ -170,19 +170,23 @@ def offending(
 ) -> None:
     """List the rows that break a schema, a check in SQL, or a check of the whole. Exit 1 when there are some."""
     from bailiwick.data.schema import read_schema
-    from bailiwick.data.validation.sql import SqlCheck, offending_rows, schema_checks
+    from bailiwick.data.validation.row_rules import schema_checks
+    from bailiwick.data.validation.sql import SqlCheck, offending_rows
 
     asked = [SqlCheck(expression, expression) for expression in checks or []]
-    asked += schema_checks(read_schema(schema)) if schema is not None else []
+    rows = _open(source) if (checks or schema is not None) and not data_checks.is_snapshot(source) else None
+    if schema is not None:
+        columns = data_checks.columns_of_snapshot(source) if rows is None else rows.schema
+        asked += schema_checks(read_schema(schema), columns)
     whole = data_checks.asked_checks(
         unique=unique, duplicates=duplicates, references=references, order=order, fresh=fresh, project=project
     )
     told = data_checks.of_snapshot(source, asked)
     whole += told
     found: list[dict[str, Any]] = data_checks.list_offending(source, whole, project, limit=limit) if whole else []
-    if asked and not told:
+    if asked and rows is not None:
         with busy(f"Reading {source}"):
-            blamed = offending_rows(_open(source), asked, limit=limit)
+            blamed = offending_rows(rows, asked, limit=limit)
         found += [
             {"check": one.check.name, "count": one.count, "rows": [
                 {"row": place + 1, **values} for place, values in zip(one.places, one.rows.to_pylist(), strict=True)

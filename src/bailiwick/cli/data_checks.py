@@ -14,6 +14,8 @@ from bailiwick.cli.output import JsonOption, busy, print_json, print_table
 from bailiwick.cli.session import open_session
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from bailiwick.data.checks import Check, CheckResult
     from bailiwick.data.checks.model import Held, Others
     from bailiwick.data.model import Snapshot
@@ -150,12 +152,24 @@ def opened(word: str, base: Path) -> Iterator[tuple[Held, Others]]:
         yield held, other_sources(base, find)
 
 
+def is_snapshot(word: str) -> bool:
+    """Whether a word is meant as a snapshot, not as a source."""
+    from bailiwick.lifecycle.checking import names_snapshot
+
+    return names_snapshot(word, Path.cwd())
+
+
+def columns_of_snapshot(word: str) -> pa.Schema:
+    """The columns of a snapshot with their types."""
+    with opened(word, Path.cwd()) as (held, _):
+        return held.read(list(held.columns)).schema
+
+
 def of_snapshot(word: str, checks: list[SqlCheck]) -> list[Check]:
     """Checks in SQL as checks of the whole, where a word is meant as a snapshot; none where it is a source."""
     from bailiwick.data.checks import Condition
-    from bailiwick.lifecycle.checking import names_snapshot
 
-    if not names_snapshot(word, Path.cwd()):
+    if not is_snapshot(word):
         return []
     return [Condition(expression=each.expression, title=each.name, severity=each.severity) for each in checks]
 

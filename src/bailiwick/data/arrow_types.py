@@ -44,6 +44,10 @@ def _kept_as() -> dict[pa.DataType, pa.DataType]:
         pa.binary_view(): pa.binary(),
         pa.date32(): pa.date32(),
         pa.date64(): pa.date32(),
+        pa.time32("s"): pa.string(),
+        pa.time32("ms"): pa.string(),
+        pa.time64("us"): pa.string(),
+        pa.time64("ns"): pa.string(),
         pa.null(): pa.string(),
     }
 
@@ -51,7 +55,7 @@ def _kept_as() -> dict[pa.DataType, pa.DataType]:
 def storable(table: pa.Table) -> pa.Table:
     """The same values in the types above: dictionaries decoded, every time an instant in UTC microseconds.
 
-    A time without a zone is taken as UTC; nanoseconds are cut. Raises InvalidInput naming the column.
+    A time without a zone is taken as UTC; nanoseconds are cut; a time of day is its text. Raises InvalidInput naming the column.
     """
     if table.num_columns == 0:
         raise InvalidInput("The table has no columns; a dataset needs at least one.")

@@ -14,7 +14,7 @@ from pyarrow import ipc, parquet
 
 from bailiwick.core.errors import AlreadyExists, Corrupted, InvalidInput, Unavailable
 from bailiwick.core.ids import new_id
-from bailiwick.data.arrow_types import storable
+from bailiwick.data.arrow_types import storable, type_name
 from bailiwick.data.digest import RunningDigest
 
 FORMATS = {"parquet": ".parquet", "csv": ".csv", "arrow": ".arrow"}
@@ -25,6 +25,8 @@ def write_file(path: Path, kind: str, empty: pa.Table, batches: Iterator[pa.Reco
     kind = kind or next((name for name, ending in FORMATS.items() if path.name.endswith(ending)), "")
     if kind not in FORMATS:
         raise InvalidInput.choice("Export format", kind or path.suffix, FORMATS)
+    if kind == "csv":
+        _refuse_beyond_text(empty.schema)
     if path.exists():
         raise AlreadyExists(f"File {path} exists.", hint="Name another, or remove it.")
     aside = path.with_name(f".{path.name}.{new_id()}")
@@ -45,6 +47,15 @@ def write_file(path: Path, kind: str, empty: pa.Table, batches: Iterator[pa.Reco
         raise Unavailable(f"{path} could not be written: {reason}.", hint="Is the disk full?") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _refuse_beyond_text(schema: pa.Schema) -> None:
+    for field in schema:
+        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
+            raise InvalidInput(
+                f"Column {field.name!r} is {type_name(field.type)}, which CSV has no form for.",
+                hint="Export to .parquet or .arrow.",
+            )
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from bailiwick.core.deferred import deferred
@@ -12,6 +15,10 @@ if TYPE_CHECKING:
     import duckdb
 else:
     duckdb = deferred("duckdb")
+
+
+MOST_SECONDS = 1800.0
+"""How long one expression may take over all rows."""
 
 
 class Meant(NamedTuple):
@@ -44,3 +51,32 @@ def not_sql(what: str, expression: str, error: Exception, meant: Meant = OF_A_RO
     return InvalidInput(
         f"{what}: {expression!r} is not SQL that {meant.use}: {first}.", hint=f"It should be {meant.example}."
     )
+
+
+def refuse_alike(names: Sequence[str]) -> None:
+    """DuckDB takes names that differ in the case of letters for one, and would answer of the first. Raises InvalidInput."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other is not name:
+            raise InvalidInput(
+                f"Columns {other!r} and {name!r} have the same name in SQL, letter case aside.",
+                hint="Rename one of them.",
+            )
+
+
+@contextmanager
+def within(connection: duckdb.DuckDBPyConnection, what: str, expression: str) -> Iterator[None]:
+    """What an expression does in here ends after `MOST_SECONDS`, with InvalidInput."""
+    timer = threading.Timer(MOST_SECONDS, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise InvalidInput(
+            f"{what}: {expression!r} took more than {MOST_SECONDS:g} seconds.",
+            hint="It should look at one row; a subquery is computed over all rows.",
+        ) from error
+    finally:
+        timer.cancel()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
+from bailiwick.data.arrow_types import is_time
 from bailiwick.data.checks.scratch import MEMORY_MB, Scratch, scratch
 
 if TYPE_CHECKING:
@@ -280,6 +281,10 @@ def _comparison(
     """SQL: are two present values apart, and by how much (NULL for what is no number)."""
     if one is None or other is None:
         return "FALSE", "NULL"
+    if is_time(one) and _is_number(other):  # the prediction log keeps moments as milliseconds
+        training, one = _milliseconds(training, one), pa.int64()
+    elif is_time(other) and _is_number(one):
+        serving, other = _milliseconds(serving, other), pa.int64()
     if _is_number(one) and _is_number(other):
         if _is_whole(one) and _is_whole(other):
             gap = f"abs(CAST({training} AS HUGEINT) - CAST({serving} AS HUGEINT))"
@@ -295,6 +300,10 @@ def _comparison(
     if one == other:
         return f"{training} <> {serving}", "NULL"
     return "TRUE", "NULL"
+
+
+def _milliseconds(value: str, kind: pa.DataType) -> str:
+    return f"epoch_us(CAST({value} AS {'TIMESTAMP' if pa.types.is_date(kind) else 'TIMESTAMPTZ'})) // 1000"
 
 
 def _is_number(arrow_type: pa.DataType) -> bool:

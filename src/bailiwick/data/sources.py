@@ -221,7 +221,7 @@ class _FrameReader:
     def __init__(self, frame: Any, name: str) -> None:
         self.name = name
         self._frame = frame
-        self._stream = pa.RecordBatchReader.from_stream(frame)
+        self._stream = self._opened()
         self._fresh = True
 
     def schema(self) -> pa.Schema:
@@ -229,10 +229,20 @@ class _FrameReader:
 
     def batches(self, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         del schema
-        stream = self._stream if self._fresh else pa.RecordBatchReader.from_stream(self._frame)
+        stream = self._stream if self._fresh else self._opened()
         self._fresh = False
         for batch in stream:
             yield batch.select(list(columns))
+
+    def _opened(self) -> pa.RecordBatchReader:
+        try:
+            return pa.RecordBatchReader.from_stream(self._frame)
+        except (pa.ArrowException, TypeError, ValueError) as error:  # what pandas cannot give as Arrow
+            reason = "; ".join(str(each).rstrip(".") for each in error.args)
+            raise InvalidInput(
+                f"{self.name} cannot be read: {reason}.",
+                hint="Give each column a name of its own and values of one type.",
+            ) from error
 
 
 def _is_delta(source: str, base: Path, options: SourceOptions) -> bool:
@@ -286,15 +296,19 @@ def _checked(reader: Reader) -> pa.Schema:
 def _unified(readers: Sequence[Reader], schemas: Sequence[pa.Schema]) -> pa.Schema:
     first, first_name = schemas[0], Path(readers[0].name).name
     unified = first
+    optional = all(
+        isinstance(reader, JsonLinesReader) for reader in readers
+    )  # as a line may, a file may leave keys out
     for reader, schema in zip(readers, schemas, strict=True):
-        _require(schema, first.names, reader.name, f"which {first_name} has")
+        if not optional:
+            _require(schema, first.names, reader.name, f"which {first_name} has")
         try:
             unified = pa.unify_schemas([unified, schema], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise InvalidInput(
                 _type_clash(unified, readers[0], reader, schema) or f"{reader.name}: {error}."
             ) from error
-        if len(unified) > len(first):
+        if len(unified) > len(first) and not optional:
             extra = sorted(set(schema.names) - set(first.names))
             raise InvalidInput(f"{reader.name} has columns that {first_name} lacks: {', '.join(extra)}.")
     return unified

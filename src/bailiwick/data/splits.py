@@ -154,10 +154,23 @@ def _by_time(split: Split, times: pa.ChunkedArray) -> npt.NDArray[np.int64]:
             f"Column {split.column!r} is {type_name(times.type)}; time is a timestamp, a date or whole milliseconds."
         )
     moments = times.to_numpy().astype(np.int64)
-    ordered = np.sort(moments)
-    places = [round(len(ordered) * limit) for limit in _limits(split)[:-1]]
-    cuts = [ordered[place] for place in places if place < len(ordered)]
-    numbers: npt.NDArray[np.int64] = np.searchsorted(np.array(cuts, dtype=np.int64), moments, side="right").astype(
-        np.int64
-    )
+    cuts = np.array(_cuts(np.sort(moments), _limits(split)[:-1]), dtype=np.int64)
+    numbers: npt.NDArray[np.int64] = np.searchsorted(cuts, moments, side="right").astype(np.int64)
     return numbers
+
+
+def _cuts(ordered: npt.NDArray[np.int64], limits: npt.NDArray[np.float64]) -> list[int]:
+    """The first moment of each part but the oldest: the one at its share, or one next to it, where the rows of one moment would
+    leave a part without any. Parts are empty only where there are fewer moments than parts.
+    """
+    moments = np.unique(ordered)
+    cuts: list[int] = []
+    least = 1
+    for left, limit in zip(range(len(limits), 0, -1), limits, strict=True):
+        if least >= len(moments):
+            break
+        at = ordered[min(round(len(ordered) * limit), len(ordered) - 1)]
+        place = max(min(int(np.searchsorted(moments, at)), len(moments) - left), least)
+        cuts.append(int(moments[place]))
+        least = place + 1
+    return cuts

@@ -84,8 +84,10 @@ def _numbers(
     column: Sequence[str | float | None], thresholds: NDArray[np.float32] | None, random: np.random.Generator
 ) -> tuple[float | None, ...]:
     """Extremes, the ends of what was seen, thresholds; each of the latter two with its float32 neighbours."""
-    seen = np.array([value for value in column if value is not None], np.float64)
-    seen = seen[np.isfinite(seen)].astype(np.float32)
+    wide = np.array([value for value in column if value is not None], np.float64)
+    with np.errstate(over="ignore"):  # past float32 are infinities, which are among the extremes anyway
+        narrow: NDArray[np.float32] = wide.astype(np.float32)
+    seen = narrow[np.isfinite(narrow)]
     points = [seen.min(initial=np.float32(np.inf)), seen.max(initial=np.float32(-np.inf))]
     if thresholds is not None:
         chosen = min(len(thresholds), _THRESHOLDS_A_COLUMN)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -168,3 +170,29 @@ def test_types_without_a_counterpart_are_told_as_text_and_structs_only_counted()
     assert features["t"].string_stats.top_values[0].value == "01:02:03"
     assert features["s"].struct_stats.common_stats.num_non_missing == 1
     assert features["h"].num_stats.max == pytest.approx(2.0**127)
+
+
+_FAR = pa.table(
+    {
+        "moment": pa.array(
+            [dt.datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=dt.UTC), None], pa.timestamp("us", "UTC")
+        ),
+        "giant": [1.7e308, -1.7e308],
+        "nothing": pa.nulls(2, pa.list_(pa.list_(pa.int64()))),
+    }
+)
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+@pytest.mark.parametrize("which", ["duckdb", "postgresql"])
+def test_far_moments_giant_numbers_and_lists_of_nothing_are_told_alike(which: str, rows: int) -> None:
+    table = _FAR.slice(0, rows)
+    if which == "duckdb":
+        opened: Engine = DuckEngine.of_table(table)
+    else:
+        table = table.drop_columns(["nothing"])  # how deep an array goes is told by its values alone there
+        url = postgres.fresh_database()
+        into_postgresql(url, "far", table)
+        opened = PostgresEngine.of_source(url, "far")
+    with closing(opened):
+        assert differences(engine_statistics(opened, "far"), table) == []

@@ -24,7 +24,7 @@ from bailiwick.data.checks.model import (
     Volume,
 )
 from bailiwick.data.checks.scratch import MEMORY_MB, Scratch, scratch
-from bailiwick.data.expressions import one_expression
+from bailiwick.data.expressions import one_expression, refuse_alike
 
 if TYPE_CHECKING:
     import duckdb
@@ -309,10 +309,12 @@ def _monotonic(run: _Run, check: Monotonic) -> tuple[CheckResult, _Offence | Non
 
 
 def _condition(run: _Run, check: Condition) -> tuple[CheckResult, _Offence | None]:
+    refuse_alike(run.names)
     columns = ", ".join(f'{run.number(name)} AS "{_quoted(name)}"' for name in run.names)
     run.rows.all(f"CREATE OR REPLACE TEMP VIEW data AS SELECT {columns}, r AS __row FROM held")
     places = f"SELECT __row AS r FROM data WHERE ({one_expression(check.expression, check.name)}\n) IS FALSE"
-    count = run.rows.one(f"SELECT count(*) FROM ({places})")[0]
+    with run.rows.within(f"Check {check.name!r}", check.expression):
+        count = run.rows.one(f"SELECT count(*) FROM ({places})")[0]
     measured = {"rows": float(count)}
     if not count:
         return CheckResult(check, passed=True, message="True of every row.", measured=measured), None

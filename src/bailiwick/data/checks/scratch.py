@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput, Unavailable
 from bailiwick.data.arrow_types import instant, is_time, storable, type_name
+from bailiwick.data.duck import in_utc, rows_of
+from bailiwick.data.expressions import within
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,7 +60,11 @@ class Scratch:
 
     def all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Every row of what a query gives, which is few."""
-        return self._connection.execute(sql, list(values)).fetchall()
+        return rows_of(self._connection, sql, values)
+
+    def within(self, what: str, expression: str) -> AbstractContextManager[None]:
+        """What a person's expression does in here is ended when it takes too long. Raises InvalidInput."""
+        return within(self._connection, what, expression)
 
 
 @contextmanager
@@ -70,6 +76,7 @@ def scratch(*, memory_mb: int = MEMORY_MB) -> Iterator[Scratch]:
             spill = f"{folder}/spill".replace("'", "''")
             connection.execute(f"SET temp_directory = '{spill}'")
             connection.execute("SET enable_external_access = false")
+            in_utc(connection)
             connection.execute("SET lock_configuration = true")
             yield Scratch(connection)
 

@@ -39,7 +39,7 @@ class DuckDialect(Dialect):
 
     def double(self, column: Column, value: str) -> str:
         if column.kind is Kind.MOMENT:
-            return f"CAST(TRUNC(epoch_us(CAST({value} AS {_instant(column.native)})) / 1000) AS DOUBLE)"
+            return f"CAST(epoch_us(CAST({value} AS {_instant(column.native)})) // 1000 AS DOUBLE)"
         return f"CAST({value} AS DOUBLE)"
 
     def text(self, column: Column, value: str) -> str:

@@ -7,6 +7,7 @@ aggregates leave the engine, in about five statements per 32 columns.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,18 @@ from bailiwick.data.statistics.compute import (
     add_level,
     quantile_histogram,
 )
-from bailiwick.data.statistics.counts import Numbers
+from bailiwick.data.statistics.counts import Numbers, equal_edges
+from bailiwick.data.statistics.texts import LONG_TEXTS, LONGEST_RANKED
 
 if TYPE_CHECKING:
     import numpy as np
     from tensorflow_metadata.proto.v0 import statistics_pb2 as protos
 else:
     np, protos = deferred("numpy"), deferred("tensorflow_metadata.proto.v0.statistics_pb2")
+
+
+_WIDEST = 1e307
+"""Half of a range from which on a number's distance to the mean may be more than a double holds."""
 
 
 @dataclass(slots=True)
@@ -62,6 +68,9 @@ def engine_statistics(engine: Engine, name: str = "") -> Any:
     told = _presence(engine, columns)
     rows = told[0].rows
     _shapes(engine, [one for one in told if one.column.depth and one.present])
+    for one in told:
+        if one.column.depth > 1 and not one.present:
+            one.levels = [(rows, {}), *((0, {}) for _ in range(one.column.depth - 1))]
     _numbers(engine, [one for one in told if one.column.kind.numeric])
     _groups(engine, [one for one in told if one.column.kind in {Kind.TEXT, Kind.BINARY}])
     dataset = protos.DatasetFeatureStatistics(name=name, num_examples=rows, features=[_feature(one) for one in told])
@@ -157,9 +166,15 @@ def _moments(engine: Engine, told: Sequence[Told]) -> None:
     ]
     for one, term, total in zip(told, terms, _sums(engine, terms), strict=True):
         one.mean = term.centre + total / one.totals["finite"] * term.width
-    terms = [plan.Centred(one.column, one.mean, width, 2) for one, width in zip(told, widths, strict=True)]
+    centres = [
+        one.mean if width < _WIDEST else middle for one, middle, width in zip(told, middles, widths, strict=True)
+    ]
+    terms = [
+        plan.Centred(one.column, centre, width, 2) for one, centre, width in zip(told, centres, widths, strict=True)
+    ]
     for one, term, total in zip(told, terms, _sums(engine, terms), strict=True):
-        one.deviation = math.sqrt(total / one.totals["finite"]) * term.width
+        away = (one.mean - term.centre) / (term.width or 1)
+        one.deviation = math.sqrt(max(total / one.totals["finite"] - away * away, 0.0)) * term.width
 
 
 def _sums(engine: Engine, terms: Sequence[plan.Centred]) -> list[float]:
@@ -184,13 +199,20 @@ def _groups(engine: Engine, told: Sequence[Told]) -> None:
         for place, text, count in rows:
             texts[start + int(place)].ranked.append((str(text), int(count)))
     for one in texts:
-        one.ranked.sort(key=lambda pair: (pair[1], pair[0]), reverse=True)
+        one.ranked = _ranked(one.ranked)
+
+
+def _ranked(found: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """All long texts as one, `__LARGE_BYTES__`."""
+    counts: Counter[str] = Counter()
+    for text, count in found:
+        counts[LONG_TEXTS if len(text.encode()) > LONGEST_RANKED else text] += count
+    return sorted(counts.items(), key=lambda pair: (pair[1], pair[0]), reverse=True)
 
 
 def equal_width(low: float, high: float) -> list[float]:
     """The eleven edges of ten equal buckets, as `compute_statistics` rounds them."""
-    step = high / NUM_BUCKETS - low / NUM_BUCKETS  # high - low may overflow
-    return [low, *(low + i * step for i in range(1, NUM_BUCKETS)), high]
+    return equal_edges(low, high, NUM_BUCKETS)
 
 
 # --- protos ----------------------------------------------------------------------------------------------------------
@@ -218,6 +240,10 @@ def _feature(told: Told) -> Any:
 
 def _common(told: Told) -> Any:
     common = protos.CommonStatistics(num_non_missing=told.present, num_missing=told.rows - told.present)
+    for missing, found in told.levels:
+        ends = (min(found), max(found)) if found else (0, 0)
+        total = sum(length * count for length, count in found.items())
+        add_level(common, missing, [sum(found.values()), *ends, total])
     if not told.present:
         return common
     lengths = told.lengths or {1: told.present}
@@ -228,10 +254,6 @@ def _common(told: Told) -> Any:
     common.avg_num_values = common.tot_num_values / told.present
     ranks = np.ceil(np.linspace(0, 1, NUM_BUCKETS + 1) * told.present).clip(min=1)
     edges = ordered[np.searchsorted(np.cumsum(counts), ranks, side="left")]
-    for missing, found in told.levels:
-        ends = (min(found), max(found)) if found else (0, 0)
-        total = sum(length * count for length, count in found.items())
-        add_level(common, missing, [sum(found.values()), *ends, total])
     common.num_values_histogram.CopyFrom(quantile_histogram([float(edge) for edge in edges], told.present, 0))
     return common
 

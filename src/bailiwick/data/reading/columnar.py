@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from bailiwick.data.reading.model import BATCH_ROWS, one_of_each
 from bailiwick.data.reading.places import Place
 
 _FILE_MAGIC = b"ARROW1"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class ParquetReader:
@@ -88,10 +90,18 @@ class DeltaReader:
             self._table = deltalake.DeltaTable(location, version=version)
         except (exceptions.DeltaError, OSError) as error:
             at = "" if version is None else f" at version {version}"
-            raise InvalidInput(f"{location} cannot be read as a Delta table{at}: {error}.") from error
+            raise InvalidInput(f"{location} cannot be read as a Delta table{at}: {_reason(error)}.") from error
         self.version = self._table.version()
-        with _named(self.name):
-            self._dataset = self._table.to_pyarrow_dataset()
+        try:
+            with _named(self.name):
+                self._dataset = self._table.to_pyarrow_dataset()
+        except exceptions.DeltaProtocolError as error:
+            needs = ", ".join(self._table.protocol().reader_features or ["a later protocol"])
+            raise InvalidInput(
+                f"{location} is a Delta table that needs {needs} of its readers, which is not known here.",
+                hint="Copy it without, e.g. `CREATE TABLE … AS SELECT` with delta.enableDeletionVectors and "
+                "delta.columnMapping.mode off, or compute where it is with `--engine spark`.",
+            ) from error
 
     def schema(self) -> pa.Schema:
         """From the log."""
@@ -130,5 +140,11 @@ def _named(name: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InvalidInput(f"{name} cannot be read: {reason.rstrip('.')}.") from error
+        raise InvalidInput(f"{name} cannot be read: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line, without what libraries add for their authors."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return _COLOURS.sub("", str(error)).strip().partition("\n")[0].rstrip(" .")

@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from bailiwick.core.errors import InvalidInput, MissingExtra, Unavailable
+from bailiwick.data.duck import in_utc
 from bailiwick.data.reading.model import BATCH_ROWS, Reader, one_of_each
 
 SCHEMES = ("postgresql", "postgres", "sqlite", "duckdb")
 _PASSWORD = re.compile(r"(://[^/:@\s]*):[^@/\s]+@")
 _QUERY = re.compile(r"[?&]query=")
 _COPY_BYTES = 8 << 20
+_COLUMN = re.compile(r"In CSV column #(\d+): (?:CSV conversion error to )?")
 
 # PostgreSQL's own numbers of its types, which never change (pg_type.dat)
 _POSTGRES = {
@@ -94,6 +96,7 @@ class DuckReader:
         try:
             with duckdb.connect(str(self._path), read_only=True) as connection:
                 connection.execute("SET enable_external_access = false")
+                in_utc(connection)
                 found = connection.sql(self._query)
                 if found is None:
                     raise InvalidInput(f"{self.name} selects no rows.", hint="Give a SELECT.")
@@ -243,7 +246,8 @@ class PostgresReader:
                 ),
             )
         except (pa.ArrowException, ValueError) as error:
-            raise InvalidInput(f"{self.name} cannot be read: {error}.", hint="CAST the column in the query.") from error
+            message = _COLUMN.sub(lambda found: f"column {schema.names[int(found[1])]!r}: ", str(error)).rstrip(".")
+            raise InvalidInput(f"{self.name}, {message}.", hint="CAST the column in the query.") from error
         yield from table.to_batches(max_chunksize=BATCH_ROWS)
 
     @contextmanager
@@ -257,6 +261,7 @@ class PostgresReader:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 connection.execute("SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'")
                 yield connection
+                connection.rollback()  # before version 16 a read-only transaction can make large objects
         except psycopg.OperationalError as error:
             raise Unavailable(f"{self.name} cannot be reached: {_first_line(error)}.") from error
         except psycopg.Error as error:

@@ -26,6 +26,7 @@ _POINTS = 1 << 17
 _PER_GROUP = 1 << 13
 _CELLS, _FULLEST = 1 << 18, 12
 _WHOLE = 2**53
+_LEAST_SQUARE = 1e-290
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 Counted: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
@@ -169,6 +170,10 @@ class Numbers:
         """Ends and moments of the finite numbers, of which there must be some."""
         return self.spread or _spread(self.values, self.counts)
 
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation of the finite numbers, of which there must be some."""
+        return moments(self.told(), self.values, self.counts)
+
     def quantiles(self, shares: Floats) -> Floats:
         """Quantiles of the finite numbers, linear between neighbours as NumPy has them."""
         places = shares * (self.finite - 1)
@@ -179,6 +184,7 @@ class Numbers:
         with np.errstate(over="ignore", invalid="ignore"):
             gap = high - low
             found = np.asarray(np.where(part >= 0.5, high - gap * (1 - part), low + gap * part))
+        found = np.where(np.isfinite(gap), found, low * (1 - part) + high * part)
         if self.spread is not None:
             found = np.where(shares == 0, self.spread.low, np.where(shares == 1, self.spread.high, found))
         return found
@@ -186,6 +192,27 @@ class Numbers:
     def below(self, edge: float) -> int:
         """How many finite numbers are less than the edge."""
         return int(self.counts[: np.searchsorted(self.values, edge, side="left")].sum())
+
+
+def moments(told: Spread, values: Floats, masses: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Mean and standard deviation, of numbers too whose squares no double holds: these in units of the largest of them."""
+    variance = told.deviations / told.count
+    if told.low == told.high or _LEAST_SQUARE < variance < math.inf:
+        return told.mean, math.sqrt(variance)
+    unit = max(abs(told.low), abs(told.high))
+    inner, shares = values / unit, masses / masses.sum()
+    mean = float((inner * shares).sum())
+    away = inner - mean
+    return mean * unit, math.sqrt(float((away * away * shares).sum())) * unit
+
+
+def equal_edges(low: float, high: float, buckets: int) -> list[float]:
+    """The ends of so many buckets, as wide as each other."""
+    step = high / buckets - low / buckets  # high - low may overflow
+    edges = [low, *(low + i * step for i in range(1, buckets)), high]
+    if math.isfinite(buckets * step):
+        return edges
+    return [low * (1 - i / buckets) + high * (i / buckets) for i in range(buckets + 1)]
 
 
 def _dense(low: int, high: int, count: int) -> bool:

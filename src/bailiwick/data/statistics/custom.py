@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
+from bailiwick.data.duck import in_utc, rows_of
 from bailiwick.data.expressions import OF_ALL_ROWS, not_sql, one_expression
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class CustomStatistics:
         with _connected() as connection:
             connection.register("data", schema.empty_table())
             for name, expression in self._asked.items():
-                rows = _run(connection, f"SELECT ({expression}\n) FROM data", {name: expression}).fetchall()
+                rows = _run(connection, f"SELECT ({expression}\n) FROM data", {name: expression})
                 if len(rows) != 1:
                     raise InvalidInput(
                         f"Statistic {name!r}: {expression!r} is not one value of many rows.",
@@ -121,18 +122,19 @@ class CustomStatistics:
         with _connected() as connection:
             connection.register("data", pa.RecordBatchReader.from_batches(self._schema, self._batches()))
             sql = f"SELECT {sliced}, {told} FROM data GROUP BY {sets}"
-            return _run(connection, sql, self._asked).fetchall()
+            return _run(connection, sql, self._asked)
 
 
 def _connected() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config=_SAFE)
+    in_utc(connection)
     connection.execute("SET lock_configuration = true")
     return connection
 
 
-def _run(connection: duckdb.DuckDBPyConnection, sql: str, asked: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
+def _run(connection: duckdb.DuckDBPyConnection, sql: str, asked: Mapping[str, str]) -> list[tuple[Any, ...]]:
     try:
-        return connection.execute(sql)
+        return rows_of(connection, sql)
     except duckdb.Error as error:
         named = ", ".join(f"{name}={expression}" for name, expression in asked.items())
         raise not_sql("Statistics", named, error, OF_ALL_ROWS) from error

@@ -1,4 +1,4 @@
-"""Values that often stand for none: empty texts, empty lists in lists, and -1. TFDV's custom statistics of these names."""
+"""Values that often stand for none: empty texts, empty and missing lists in lists, and -1. TFDV's custom statistics of these names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Empties:
         for name, values in zip(rows.column_names, rows.columns, strict=True):
             column = countable_column(name, values)
             if column.levels:
-                self._found[name, "list_empty"] += int(np.count_nonzero(column.levels[1][1] == 0))
+                missing, lengths = column.levels[1]
+                self._found[name, "list_empty"] += missing + int(np.count_nonzero(lengths == 0))
             elif column.kind in {protos.FeatureNameStatistics.STRING, protos.FeatureNameStatistics.BYTES}:
                 self._found[name, "str_empty"] += pc.sum(pc.equal(pc.binary_length(column.values), 0)).as_py() or 0
             elif column.kind != protos.FeatureNameStatistics.STRUCT:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bailiwick.core.deferred import deferred
 from bailiwick.data.statistics.counts import Spread
+from bailiwick.data.statistics.texts import LONG_TEXTS, LONGEST_RANKED
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 else:
-    np, pa = deferred("numpy"), deferred("pyarrow")
+    np, pa, pc = deferred("numpy"), deferred("pyarrow"), deferred("pyarrow.compute")
 
 Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
@@ -56,8 +58,9 @@ class NumberMasses:
         """Ends and moments of the finite numbers, of which there must be some."""
         if self.spread is not None:
             return self.spread
-        mean = float(np.dot(self.values, self.masses) / self.total)
-        deviations = float(np.dot((self.values - mean) ** 2, self.masses))
+        with np.errstate(over="ignore", invalid="ignore"):  # past 1e308 the answer is an infinity
+            mean = float(np.dot(self.values, self.masses) / self.total)
+            deviations = float(np.dot((self.values - mean) ** 2, self.masses))
         return Spread(self.total, float(self.values[0]), float(self.values[-1]), mean, deviations)
 
     def merge(self, other: NumberMasses, most: int) -> NumberMasses:
@@ -112,8 +115,11 @@ class TextMasses:
         return TextMasses(values, masses, self.total + other.total, error)
 
     def ranked(self, most: int) -> Sequence[tuple[str, float]]:
-        """The heaviest, of equally heavy ones the later in order first."""
-        pairs = zip(self.masses.tolist(), self.values.to_pylist(), strict=True)
+        """The heaviest, of equally heavy ones the later in order first; all long texts as one."""
+        long = pa.array(pc.binary_length(self.values).to_numpy(zero_copy_only=False) > LONGEST_RANKED)
+        named = pc.if_else(long, pa.scalar(LONG_TEXTS, self.values.type), self.values)
+        values, masses = _by_text(pa.chunked_array([named]), self.masses)
+        pairs = zip(masses.tolist(), values.to_pylist(), strict=True)
         return [(value, mass) for mass, value in sorted(pairs, reverse=True)[:most]]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
 from bailiwick.data.statistics.columns import ColumnPart
-from bailiwick.data.statistics.counts import Numbers
+from bailiwick.data.statistics.counts import Numbers, equal_edges
 from bailiwick.data.statistics.texts import Texts
 
 if TYPE_CHECKING:
@@ -115,9 +115,8 @@ def _numeric(numeric: Any, numbers: Numbers) -> None:
     quantile = numeric.histograms.add(num_nan=numbers.nan, type=protos.Histogram.QUANTILES)
     if finite:
         told = numbers.told()
-        numeric.min, numeric.max, numeric.mean = told.low, told.high, told.mean
-        variance = told.deviations / told.count
-        numeric.std_dev = variance**0.5 if variance >= 0 else variance
+        numeric.min, numeric.max = told.low, told.high
+        numeric.mean, numeric.std_dev = numbers.moments()
         cuts = numbers.quantiles(np.linspace(0, 1, NUM_BUCKETS + 1)).tolist()
         numeric.median = cuts[NUM_BUCKETS // 2]
         _add_equal_width(standard, numbers, told.low, told.high)
@@ -140,8 +139,7 @@ def _add_equal_width(histogram: Any, numbers: Numbers, low: float, high: float) 
     if low == high:
         histogram.buckets.add(low_value=low, high_value=high, sample_count=finite)
         return
-    step = high / NUM_BUCKETS - low / NUM_BUCKETS  # high - low may overflow
-    edges = [low, *(low + i * step for i in range(1, NUM_BUCKETS)), high]
+    edges = equal_edges(low, high, NUM_BUCKETS)
     ends = np.concatenate([[0], np.cumsum(numbers.counts)])
     below = [0, *ends[np.searchsorted(numbers.values, edges[1:-1], side="left")].tolist(), finite]
     for i in range(NUM_BUCKETS):
@@ -153,7 +151,7 @@ def _string(string: Any, texts: Texts) -> None:
     if not texts.total:
         return
     string.avg_length = texts.size / texts.total
-    for rank, (value, count) in enumerate(texts.ranked(NUM_RANK_BUCKETS)):
+    for rank, (value, count) in enumerate(texts.shortened().ranked(NUM_RANK_BUCKETS)):
         if rank < NUM_TOP_VALUES:
             string.top_values.add(value=value, frequency=count)
         string.rank_histogram.buckets.add(low_rank=rank, high_rank=rank, label=value, sample_count=count)

@@ -29,6 +29,9 @@ _AT_ONCE = 1 << 15
 _WORTH_HASHING, _LOOKED_AT = 1 << 15, 1 << 12
 _ODD, _MIX_ONE, _MIX_TWO = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
+LONGEST_RANKED, LONG_TEXTS = 1024, "__LARGE_BYTES__"
+"""Bytes of a text that is ranked by itself, and what all longer ones are called together."""
+
 Counted: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 Hashes: TypeAlias = "np.ndarray[Any, np.dtype[np.uint64]]"
 
@@ -128,6 +131,18 @@ class Texts:
         """The standard error of `unique`, as a share of it."""
         estimated = self.hashes is not None and len(self.hashes) >= _HASHES
         return float((_HASHES - 2) ** -0.5) if estimated else 0.0
+
+    def shortened(self) -> Texts:
+        """The same with all long texts as one, `__LARGE_BYTES__`, as TFDV ranks them; how many are different is lost."""
+        long = (pc.binary_length(self.values).to_numpy(zero_copy_only=False) > LONGEST_RANKED) & (self.counts > 0)
+        if not long.any():
+            return self
+        many = pa.array([LONG_TEXTS], self.values.type)
+        parts = [
+            Texts(self.values.filter(pa.array(~long)), self.counts[~long]),
+            Texts(many, np.array([self.counts[long].sum()])),
+        ]
+        return Texts.merge_all([part for part in parts if part.kept])
 
     def ranked(self, most: int) -> list[tuple[Any, int]]:
         """The most frequent values, of equally frequent ones the later in order first, as TFDV ranks them."""

@@ -9,6 +9,7 @@ from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import storable
 from bailiwick.data.statistics.columns import Column, countable_column
+from bailiwick.data.statistics.counts import equal_edges, moments
 from bailiwick.data.statistics.masses import NumberMasses, TextMasses
 from bailiwick.data.statistics.room import Room
 from bailiwick.data.statistics.telling import NUM_BUCKETS, NUM_RANK_BUCKETS, NUM_TOP_VALUES
@@ -131,7 +132,7 @@ def _tell_numbers(stats: Any, found: NumberMasses) -> None:
     total = found.total
     if total:
         told = found.told()
-        stats.mean, stats.std_dev = told.mean, float(np.sqrt(told.deviations / told.count))
+        stats.mean, stats.std_dev = moments(told, found.values, found.masses)
         ends = np.cumsum(found.masses)
         places = np.searchsorted(ends, np.linspace(0, 1, NUM_BUCKETS + 1) * ends[-1], side="left")
         cuts = found.values[np.minimum(places, len(ends) - 1)]
@@ -139,7 +140,7 @@ def _tell_numbers(stats: Any, found: NumberMasses) -> None:
         stats.median = float(cuts[NUM_BUCKETS // 2])
         for i in range(NUM_BUCKETS):
             quantile.buckets.add(low_value=cuts[i], high_value=cuts[i + 1], sample_count=total / NUM_BUCKETS)
-        edges = np.unique(np.linspace(told.low, told.high, NUM_BUCKETS + 1))
+        edges = np.unique(_even(told.low, told.high))
         if len(edges) == 1:
             standard.buckets.add(low_value=edges[0], high_value=edges[0], sample_count=total)
         else:
@@ -150,6 +151,12 @@ def _tell_numbers(stats: Any, found: NumberMasses) -> None:
         if mass:
             standard.buckets.add(low_value=infinity, high_value=infinity, sample_count=mass)
             quantile.buckets.add(low_value=infinity, high_value=infinity, sample_count=mass)
+
+
+def _even(low: float, high: float) -> Any:
+    with np.errstate(over="ignore", invalid="ignore"):
+        edges = np.linspace(low, high, NUM_BUCKETS + 1)
+    return edges if np.isfinite(edges).all() else np.array(equal_edges(low, high, NUM_BUCKETS))
 
 
 def _tell_texts(stats: Any, found: TextMasses) -> None:

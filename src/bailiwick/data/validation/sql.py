@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
-from bailiwick.data.expressions import not_sql, one_expression
-from bailiwick.data.schema.tree import is_deprecated
+from bailiwick.data.duck import in_utc
+from bailiwick.data.expressions import not_sql, one_expression, refuse_alike, within
 from bailiwick.data.validation.anomalies import Anomaly
 
 if TYPE_CHECKING:
@@ -115,55 +115,23 @@ def sql_slices(table: pa.Table, slices: Mapping[str, str]) -> dict[str, pa.Table
     return cut
 
 
-def schema_checks(schema: Any) -> list[SqlCheck]:
-    """What the schema says of single rows, as SQL, to list the rows that break it: presence, domains and ranges.
-
-    Only of features at the top; limits of shares (`min_domain_mass`, a `min_fraction` below 1) are of no single row.
-    """
-    domains = {domain.name: list(domain.value) for domain in schema.string_domain}
-    checks = []
-    for feature in schema.feature:
-        if is_deprecated(feature):
-            continue
-        column = '"' + feature.name.replace('"', '""') + '"'
-        for kind, expression in _expressions(feature, column, domains):
-            checks.append(SqlCheck(f"{feature.name}: {kind}", expression))
-    return checks
-
-
-def _expressions(feature: Any, column: str, domains: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
-    if feature.presence.min_fraction == 1:
-        yield "FEATURE_TYPE_LOW_FRACTION_PRESENT", f"{column} IS NOT NULL"
-    kind = feature.WhichOneof("domain_info")
-    words = domains.get(feature.domain, []) if kind == "domain" else list(feature.string_domain.value)
-    whole = not feature.distribution_constraints.HasField("min_domain_mass")
-    if kind in {"domain", "string_domain"} and words and whole:
-        listed = ", ".join("'" + word.replace("'", "''") + "'" for word in words)
-        yield "ENUM_TYPE_UNEXPECTED_STRING_VALUES", f"{column} IN ({listed})"
-    elif kind in {"int_domain", "float_domain"}:
-        domain, name = getattr(feature, kind), kind.removesuffix("_domain").upper()
-        type_of = "BIGINT" if name == "INT" else "DOUBLE"
-        if domain.HasField("min"):
-            yield f"{name}_TYPE_SMALL_{name}", f"TRY_CAST({column} AS {type_of}) >= {domain.min!r}"
-        if domain.HasField("max"):
-            yield f"{name}_TYPE_BIG_{name}", f"TRY_CAST({column} AS {type_of}) <= {domain.max!r}"
-
-
 @contextmanager
 def _rows_in_duckdb(rows: pa.Table | Rows) -> Iterator[duckdb.DuckDBPyConnection]:
     if _ROW in map(str.lower, rows.schema.names):
         raise InvalidInput(f"Column {_ROW!r} is a name kept for row numbers; rename the column.")
+    refuse_alike(rows.schema.names)
     with TemporaryDirectory(prefix="bailiwick-rows-") as folder:
         held = isinstance(rows, pa.Table)
         safe = {"enable_external_access": False, "python_enable_replacements": False}
         place = ":memory:" if held else str(Path(folder) / "rows.duckdb")
-        limits = {} if held else {"memory_limit": "1GB"}
+        limits = {"memory_limit": "1GB", "temp_directory": str(Path(folder) / "spill")}
         with duckdb.connect(place, config={"threads": 2, **safe, **limits}) as connection:
             if isinstance(rows, pa.Table):
                 numbers = pa.array(range(rows.num_rows), pa.int64())
                 connection.register("data", rows.append_column(_ROW, numbers))
             else:
                 _fill(connection, rows)
+            in_utc(connection)
             connection.execute("SET lock_configuration = true")
             yield connection
 
@@ -196,6 +164,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
 
 def _run(connection: duckdb.DuckDBPyConnection, sql: str, expression: str, what: str) -> duckdb.DuckDBPyConnection:
     try:
-        return connection.execute(sql)
+        with within(connection, what, expression):
+            return connection.execute(sql)
     except duckdb.Error as error:
         raise not_sql(what, expression, error) from error
