@@ -104,11 +104,14 @@ def optimise(
     label: Annotated[str, typer.Option(help="Column of the label.")],
     positive: PositiveOption = "1",
     gate: GateOption = None,
-    metric: Annotated[str, typer.Option(help="What a form may not be worse by.")] = "log_loss",
-    margin: Annotated[float, typer.Option(help="How much worse by it is allowed.")] = 0.005,
+    metric: Annotated[
+        str, typer.Option(help="What a form may not be worse by; by the kind of answers if left out.")
+    ] = "",
+    margin: Annotated[float | None, typer.Option(help="How much worse by it is too much.")] = None,
+    output: Annotated[str, typer.Option(help="Output that is judged, of several.")] = "",
     distil: Annotated[bool, typer.Option("--distil", help="Teach a small model what this one answers, too.")] = False,
     p99: Annotated[
-        str, typer.Option(help="Longest time of 99 in 100 calls, e.g. 10ms; the best setting is kept.")
+        str, typer.Option(help="Time that 99 in 100 calls must keep, e.g. 10ms; the best setting that does is set.")
     ] = "",
     register: Annotated[str, typer.Option("--register", help="Form to register as the next version.")] = "",
     report: Annotated[Path | None, typer.Option(help="File of HTML to write, with a picture.")] = None,
@@ -117,37 +120,54 @@ def optimise(
 ) -> None:
     """Measure smaller and faster forms of a version, and settings to serve it with. Registers only what is chosen."""
     from bailiwick.cli.optimising import print_optimised, write_report
-    from bailiwick.lifecycle.optimising.story import Wanted, register_form, told, write_setting
-    from bailiwick.lifecycle.optimising.story import optimise as measured
+    from bailiwick.lifecycle.optimising.deed import carry_out
+    from bailiwick.lifecycle.optimising.story import Wanted
 
-    wanted = Wanted(metric, margin, distil, _milliseconds(p99) if p99 else None, seconds)
+    wanted = Wanted(metric, margin, distil, _milliseconds(p99) if p99 else None, seconds, output, register)
     with open_session() as (platform, actor), Doing(quiet=json) as doing:
         name, number = version_named(platform, actor, version)
         labelled = labelled_of(platform, actor, data, label, positive, gate or [], [])
         assert labelled is not None
-        found = measured(platform, actor, name, number, labelled, wanted, watch=doing.update)
-        made = register_form(platform, actor, found, register) if register else None
-        kept = made or found.version
-        if found.setting is not None:
-            write_setting(platform, actor, kept, found.setting)
-    if report is not None:
-        write_report(report, found, wanted.p99_ms)
-    if json:
-        print_json(
-            {
-                "rows": found.rows,
-                "forms": told(found.forms),
-                "settings": found.settings,
-                "setting": found.setting,
-                "registered": None if made is None else made.number,
-            }
+        told = carry_out(
+            platform,
+            actor,
+            name,
+            number,
+            labelled,
+            wanted,
+            watch=lambda words, share: doing.update(f"{words} ({share:.0%})"),
         )
+    if report is not None:
+        write_report(report, told)
+    if json:
+        print_json(told)
     else:
-        print_optimised(found, wanted.p99_ms)
-        if made is not None:
-            say(f"{made.model} version {made.number} is registered: {register}.")
-    if wanted.p99_ms is not None and found.setting is None:
+        print_optimised(told)
+        if told.registered is not None:
+            say(f"{told.model} version {told.registered} is registered: {register}.")
+    if wanted.p99_ms is not None and told.setting is None:
         sys.exit(1)
+
+
+@app.command()
+def optimised(
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    version: Annotated[int, typer.Argument(help="Number of the version.")],
+    report: Annotated[Path | None, typer.Option(help="File of HTML to write, with a picture.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what was last measured of other forms of a version, and of settings to serve it with."""
+    from bailiwick.cli.optimising import print_optimised, write_report
+    from bailiwick.lifecycle.optimising.kept import report_on
+
+    with open_session() as (platform, actor):
+        told = report_on(platform, platform.registry.version(actor.workspace, model, version))
+    if report is not None:
+        write_report(report, told)
+    if json:
+        print_json(told)
+    else:
+        print_optimised(told)
 
 
 def _milliseconds(text: str) -> float:

@@ -14,6 +14,7 @@ from bailiwick.registry.measuring import unless_known
 from bailiwick.registry.model import (
     MAX_ID_LENGTH,
     MAX_SOURCE_LENGTH,
+    OWN_TAGS,
     READY,
     Model,
     ModelVersion,
@@ -148,7 +149,7 @@ def _insert(change: Change, model: str, arrived: ArrivedVersion, content: Mappin
     moment = {"created": arrived.created or change.time, "updated": arrived.updated or change.time}
     row = {"workspace": change.workspace, "model": model, "created_by": change.actor.identity}
     change.execute(insert(versions).values({**UNKNOWN, **content, **said, **moment, **row}))
-    write_tags(change, version_tags, {"model": model, "number": arrived.number}, arrived.tags)
+    write_tags(change, version_tags, {"model": model, "number": arrived.number}, _foreign(arrived.tags))
 
 
 def _renew(change: Change, before: ModelVersion, arrived: ArrivedVersion, content: Mapping[str, object]) -> None:
@@ -163,4 +164,9 @@ def _renew(change: Change, before: ModelVersion, arrived: ArrivedVersion, conten
     told = {name: getattr(arrived, name) for name in ("description", "status", "status_message")}
     found = {} if before.digest else unless_known(content, before)  # files may come after the version that they are
     touch_version(change, before.model, before.number, **told, **found)
-    write_tags(change, version_tags, {"model": before.model, "number": before.number}, arrived.tags)
+    write_tags(change, version_tags, {"model": before.model, "number": before.number}, _foreign(arrived.tags))
+
+
+def _foreign(tags: Mapping[str, str]) -> dict[str, str]:
+    """Without what another installation measured on its own machines."""
+    return {key: value for key, value in tags.items() if key not in OWN_TAGS}

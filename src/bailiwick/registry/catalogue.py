@@ -19,6 +19,7 @@ from bailiwick.registry.ports import (
     NoOrigins,
     Origins,
     PromotionGate,
+    SettingFollowers,
 )
 from bailiwick.registry.removal import hide_model, rename, show_model
 from bailiwick.registry.rows import ensure_model, load_models, load_versions, lock_model, require_model, versions_of
@@ -42,6 +43,7 @@ class Parts:
     artifacts: ArtifactCatalog | None = None
     references: ModelReferences | None = None
     followers: Sequence[NameFollowers] = ()
+    served_by: Sequence[SettingFollowers] = ()
 
 
 class ModelVerbs:
@@ -151,7 +153,11 @@ class ModelVerbs:
             return self.model(actor.workspace, model)
         references = self._parts.references
         held = references.of_model(actor.workspace, model) if references else ()
-        made = [each for each in self.compositions(actor.workspace) if model in {part for part, _ in each.parts}]
+        made = [
+            each
+            for each in self.compositions(actor.workspace)
+            if each.model != model and model in {part for part, _ in each.parts}
+        ]
         held = [*held, *(f"{each.model} version {each.number}, which is made of it" for each in made)]
         _require_free(model, new_name, held, model)
         _require_free(model, new_name, references.of_name(actor.workspace, new_name) if references else (), new_name)

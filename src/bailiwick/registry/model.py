@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from bailiwick.core.errors import InvalidInput, LimitExceeded
+from bailiwick.core.serving_setting import ServingSetting, setting_of
 
 MAX_NAME_LENGTH = 256
 MAX_ALIAS_LENGTH = 255
@@ -19,6 +20,11 @@ MAX_TEXT_LENGTH = 5_000
 MAX_SOURCE_LENGTH = 2_048
 MAX_TAG_KEY_LENGTH = 250
 MAX_TAG_VALUE_LENGTH = 100_000
+SERVING_TAG = "bailiwick.serving"
+"""The tag under which a version's serving setting is kept; only the verb `set_serving` writes it."""
+REPORT_TAG = "bailiwick.optimised"
+"""The tag with the digest of the newest report on forms of a version; only the verb `keep_report` writes it."""
+OWN_TAGS = frozenset({SERVING_TAG, REPORT_TAG})
 
 _ALIAS = re.compile(r"[\w\-]+")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
@@ -136,9 +142,18 @@ class ModelVersion:
 
     @property
     def parts(self) -> tuple[tuple[str, int], ...]:
-        """Versions, as (model, number), that it was made of here. What came from elsewhere names versions of elsewhere."""
+        """Versions, as (model, number), that it was made of here; those of its own model go by no name, so that they
+        follow it to another. What came from elsewhere names versions of elsewhere.
+        """
         said = self.parity.get("parts") if self.native else None
-        return tuple((str(each["model"]), int(each["version"])) for each in said) if isinstance(said, list) else ()
+        if not isinstance(said, list):
+            return ()
+        return tuple((str(each["model"]) or self.model, int(each["version"])) for each in said)
+
+    @property
+    def serving(self) -> ServingSetting:
+        """How it is to be run where it is served."""
+        return setting_of(self.tags, SERVING_TAG)
 
 
 class AliasAction(StrEnum):
@@ -225,6 +240,15 @@ def parse_stage(text: str) -> Stage:
         if stage.lower() == text.lower():
             return stage
     raise InvalidInput(f"Invalid Model Version stage: {text[:100]!r} is none of {', '.join(Stage)}.")
+
+
+def check_own_tag(key: str) -> None:
+    """Raises InvalidInput for a tag that a verb of its own writes."""
+    if key in OWN_TAGS:
+        raise InvalidInput(
+            f"Tag {key!r} is not set by hand.",
+            hint="Use `bailiwick models serving` and `bailiwick models optimise`.",
+        )
 
 
 def check_tag(key: str, value: str) -> None:

@@ -114,6 +114,14 @@ class NameFollowers(Protocol):
         ...
 
 
+class SettingFollowers(Protocol):
+    """Whoever tells processes how versions are run."""
+
+    def setting_changed(self, change: Change) -> None:
+        """Have it told anew, as part of `change`, which is journalled by the registry."""
+        ...
+
+
 class ModelReferences(Protocol):
     """Who else knows a model, or a version, by its name: what must be let go before it is renamed or destroyed."""
 

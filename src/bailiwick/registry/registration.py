@@ -18,10 +18,12 @@ from bailiwick.registry.model import (
     MAX_ID_LENGTH,
     MAX_SOURCE_LENGTH,
     MAX_TEXT_LENGTH,
+    OWN_TAGS,
     ContentState,
     ModelVersion,
     check_digest,
     check_model_name,
+    check_own_tag,
     check_tag,
     check_text,
     parse_stage,
@@ -134,6 +136,7 @@ class VersionVerbs(ContentVerbs):
         actor.require(Permission.MODELS_WRITE)
         self.model(actor.workspace, model)
         for key, value in (tags or {}).items():
+            check_own_tag(key)
             check_tag(key, value)
         facts = self._facts_of(actor.workspace, Claim(source, run_id, model_id), prompt=is_prompt(tags or {}))
         facts["run_link"] = check_text("A run link", run_link, MAX_SOURCE_LENGTH)
@@ -331,6 +334,7 @@ class VersionVerbs(ContentVerbs):
 
     def tag_version(self, actor: Actor, model: str, number: int, key: str, value: str) -> None:
         """Set a tag, or replace its value."""
+        check_own_tag(key)
         check_tag(key, value)
         with self._records.change(actor, Permission.MODELS_WRITE) as change:
             self._locked(change, model, number)
@@ -340,6 +344,7 @@ class VersionVerbs(ContentVerbs):
     def untag_version(self, actor: Actor, model: str, number: int, key: str) -> bool:
         """Remove a tag; False where there was none, which changes nothing."""
         actor.require(Permission.MODELS_WRITE)
+        check_own_tag(key)
         if key not in self.version(actor.workspace, model, number).tags:
             return False
         with self._records.change(actor, Permission.MODELS_WRITE) as change:
@@ -462,6 +467,7 @@ def _arrived(record: Mapping[str, Any]) -> tuple[dict[str, object], dict[str, st
     tags = {f"origin.{name}": str(record.get(name, "")) for name in ("model", "number", "run_id", "snapshot", "digest")}
     given = record.get("tags", {})
     kept = {str(key): str(value) for key, value in given.items()} if isinstance(given, Mapping) else {}
+    kept = {key: value for key, value in kept.items() if key not in OWN_TAGS}  # measured on other machines
     for key, value in (kept | tags).items():
         check_tag(key, value)
     return facts, kept | {key: value for key, value in tags.items() if value}

@@ -8,7 +8,6 @@ from sqlalchemy import select
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import InvalidInput, NotAllowed, NotFound
-from bailiwick.registry.arrivals import ArrivalVerbs
 from bailiwick.registry.catalogue import Parts
 from bailiwick.registry.model import (
     ACTIVE_STAGES,
@@ -31,7 +30,15 @@ from bailiwick.registry.pointers import (
     stage_rollback,
     stages_at,
 )
-from bailiwick.registry.ports import ArtifactCatalog, ModelReferences, NameFollowers, NoOrigins, Origins, PromotionGate
+from bailiwick.registry.ports import (
+    ArtifactCatalog,
+    ModelReferences,
+    NameFollowers,
+    NoOrigins,
+    Origins,
+    PromotionGate,
+    SettingFollowers,
+)
 from bailiwick.registry.rows import (
     find_version,
     load_aliases,
@@ -41,17 +48,18 @@ from bailiwick.registry.rows import (
     lock_model,
     require_model,
 )
+from bailiwick.registry.serving import ServingVerbs
 from bailiwick.registry.tables import models, versions
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.records import Records
 
 
-class RegistryService(ArrivalVerbs):
+class RegistryService(ServingVerbs):
     """Models, versions, aliases and stages of every workspace.
 
     With `blobs`, a package must be stored before it is registered. `origins` and `artifacts` are asked about sources,
     `references` before something is renamed or destroyed; without them nothing is known and nothing refers to anything.
-    `followers` are told when a model is renamed.
+    `followers` are told when a model is renamed, `served_by` when a version is to be run otherwise.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class RegistryService(ArrivalVerbs):
         artifacts: ArtifactCatalog | None = None,
         references: ModelReferences | None = None,
         followers: Sequence[NameFollowers] = (),
+        served_by: Sequence[SettingFollowers] = (),
     ) -> None:
         self._records = records
         self._parts = Parts(
@@ -74,6 +83,7 @@ class RegistryService(ArrivalVerbs):
             artifacts=artifacts,
             references=references,
             followers=followers,
+            served_by=served_by,
         )
 
     # -- aliases -------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 A source is a URI that a client gives: `runs:/RUN/path`, `models:/m-ID`, `models:/NAME/VERSION`, `mlflow-artifacts:/…`, a
 local path, or a URL of a store that clients reach by themselves (`s3://…`). The server follows it later, so nothing may
-lead outside what the named run or logged model owns. The rules are those of MLflow 3.17.
+lead outside what the named run or logged model owns. The rules are those of MLflow 3.18.
 """
 
 from __future__ import annotations

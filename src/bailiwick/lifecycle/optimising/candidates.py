@@ -9,20 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
 from bailiwick.core.errors import BailiwickError
-from bailiwick.lifecycle.optimising.trees import first_trees, has_products, student, tree_count
+from bailiwick.features.model import OUTPUT
+from bailiwick.lifecycle.optimising.rows import Columns, batches_of
+from bailiwick.lifecycle.optimising.trees import DENSE, PRODUCTS, has_products, pruned, student, tree_count
+from bailiwick.training.metadata import kept_elsewhere
 
 SHARES = (75, 50, 25)
 LEAST_TREES = 8
+FORMS = ("graph", "int8 dynamic", "int8 static", "float16", *(f"{share} % of trees" for share in SHARES), "student")
 _BATCH = 256
+_OPSET = 15
 
-Columns = dict[str, NDArray[Any]]
+CALIBRATED = 4_096
+"""Rows that static quantisation looks at: it holds what every layer makes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +39,22 @@ class Candidate:
     reason: str = ""
 
 
-def candidates(package: bytes, columns: Columns, answers: NDArray[np.float32], *, distil: bool) -> Iterator[Candidate]:
-    """Every form of a package, made with rows of its inputs that nothing is judged on, and what it answers to them."""
+def candidates(
+    package: bytes, columns: Columns, answers: NDArray[Any] | None, *, distil: bool, output: str = OUTPUT
+) -> Iterator[Candidate]:
+    """Every form of a package, made with rows of its inputs that nothing is judged on, and what it answers to them.
+
+    Without `answers` that are one number a row no student can be taught.
+    """
     model = onnx.load_from_string(package)
-    products = (
-        "" if has_products(model) else "it multiplies by no matrices: trees and linear models have nothing to quantise"
-    )
+    if all(each.domain not in {"", "ai.onnx"} for each in model.opset_import):  # as converters of boosters leave it
+        model.opset_import.append(helper.make_opsetid("", _OPSET))
+        package = model.SerializeToString()
+    nothing = "it multiplies by no weights: trees and linear models have nothing to quantise"
     yield _made("graph", model, lambda: _optimised(package))
-    yield _made("int8 dynamic", model, lambda: _dynamic(package), products)
+    dense = "" if has_products(model, DENSE) else nothing
+    yield _made("int8 dynamic", model, lambda: _dynamic(package), dense)
+    products = "" if has_products(model) else nothing
     yield _made("int8 static", model, lambda: _static(package, columns), products)
     yield _made("float16", model, lambda: _float16(model), products)
     trees = tree_count(model)
@@ -52,12 +65,13 @@ def candidates(package: bytes, columns: Columns, answers: NDArray[np.float32], *
             if count >= LEAST_TREES
             else f"{trees} trees are too few to leave some out"
             if trees
-            else "it has no trees"
+            else "it has no trees, or several ensembles of them"
         )
-        yield _made(f"{share} % of trees", model, lambda count=count: first_trees(model, count), few)
-    yield _made(
-        "student", model, lambda: student(model, columns, answers), "" if distil else "not asked for (--distil)"
-    )
+        yield _made(f"{share} % of trees", model, lambda count=count: pruned(model, count, columns), few)
+    why = "" if distil else "not asked for (--distil)"
+    if answers is None and distil:
+        why = "a student answers with one probability or number, and the model with others"
+    yield _made("student", model, lambda: student(model, columns, answers, output), why)
 
 
 def _made(name: str, original: onnx.ModelProto, make: Any, reason: str = "") -> Candidate:
@@ -78,7 +92,34 @@ def _made(name: str, original: onnx.ModelProto, make: Any, reason: str = "") -> 
     except Exception as error:  # noqa: BLE001 - converters and ONNX Runtime raise whatever they like; the next form is tried
         return Candidate(name, None, f"it could not be made: {type(error).__name__}")
     helper.set_model_props(made, {each.key: each.value for each in original.metadata_props})
+    wrong = unlike(made, original)
+    if wrong:
+        return Candidate(name, None, wrong)
     return Candidate(name, bytes(made.SerializeToString(deterministic=True)))
+
+
+def unlike(made: onnx.ModelProto, original: onnx.ModelProto) -> str:
+    """Why a graph cannot stand in for another; empty where it takes and gives the same, and keeps all of itself."""
+    if kept_elsewhere(made):
+        return "it keeps values in another file"
+    for side in ("input", "output"):
+        if _declared(made, side) != _declared(original, side):
+            return f"its {side}s are not those of the version"
+    try:
+        onnx.checker.check_model(made)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        return f"it is no valid graph: {str(error).splitlines()[0][:200]}"
+    return ""
+
+
+def _declared(model: onnx.ModelProto, side: str) -> list[tuple[str, int, int]]:
+    """Name, type and rank of each input or output; in any order, since tensors go by their names."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return sorted(
+        (each.name, each.type.tensor_type.elem_type, len(each.type.tensor_type.shape.dim))
+        for each in getattr(model.graph, side)
+        if each.name not in constants
+    )
 
 
 def _optimised(package: bytes) -> onnx.ModelProto:
@@ -97,7 +138,7 @@ def _dynamic(package: bytes) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _files(package) as (given, made), _quiet():
-        quantize_dynamic(given, made, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+        quantize_dynamic(given, made, weight_type=QuantType.QInt8, op_types_to_quantize=list(DENSE))
         return onnx.load(made)
 
 
@@ -110,7 +151,7 @@ def _static(package: bytes, columns: Columns) -> onnx.ModelProto:
             made,
             _Reader(columns),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["MatMul", "Gemm"],
+            op_types_to_quantize=list(PRODUCTS),
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
@@ -123,18 +164,30 @@ def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     made: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True)
+    _sort(made.graph)  # its casts of inputs come last, which ONNX Runtime forgives and ONNX does not
     return made
+
+
+def _sort(graph: onnx.GraphProto) -> None:
+    """Put each node behind what it reads. A graph that goes round in circles stays as it is."""
+    inner = {name for node in graph.node for name in node.output}
+    waiting, ordered, made = list(graph.node), [], set[str]()
+    while waiting:
+        ready = [node for node in waiting if made.issuperset(inner.intersection(node.input))]
+        if not ready:
+            return
+        ordered += ready
+        made.update(name for node in ready for name in node.output)
+        waiting = [node for node in waiting if not any(node is other for other in ready)]
+    del graph.node[:]
+    graph.node.extend(ordered)
 
 
 class _Reader:
     """What `quantize_static` reads rows by."""
 
     def __init__(self, columns: Columns) -> None:
-        count = len(next(iter(columns.values())))
-        self._batches = iter(
-            {name: values[start : start + _BATCH] for name, values in columns.items()}
-            for start in range(0, count, _BATCH)
-        )
+        self._batches = batches_of({name: values[:CALIBRATED] for name, values in columns.items()}, _BATCH)
 
     def get_next(self) -> Columns | None:
         """The next rows, or None at the end."""

@@ -2,76 +2,76 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import BailiwickError, CheckFailed, Conflict, InvalidInput
-from bailiwick.evaluation.gates import check_gates, loss_difference, parse_gate
-from bailiwick.evaluation.metrics import METRICS
-from bailiwick.evaluation.model import Evaluation
-from bailiwick.evaluation.slices import evaluate
-from bailiwick.features.columns import tensor
-from bailiwick.features.labels import labels_of
-from bailiwick.features.model import OUTPUT
+from bailiwick.core.serving_setting import ServingSetting
+from bailiwick.evaluation.gates import Gate, check_gates, parse_gate
 from bailiwick.lifecycle.assessing import Labelled
-from bailiwick.lifecycle.optimising.candidates import Candidate, Columns, candidates
-from bailiwick.lifecycle.optimising.measuring import SECONDS, Setting, Speed, choose, runtime_of, speed_of, sweep
+from bailiwick.lifecycle.optimising.alone import measuring_alone
+from bailiwick.lifecycle.optimising.candidates import FORMS, Candidate, candidates
+from bailiwick.lifecycle.optimising.judging import ERROR, held_together, refuted
+from bailiwick.lifecycle.optimising.measuring import (
+    SECONDS,
+    confirm,
+    promising,
+    runtime_of,
+    served_rows,
+    speed_of,
+    sweep,
+)
+from bailiwick.lifecycle.optimising.model import Kept, Measured, Setting, Speed
+from bailiwick.lifecycle.optimising.quality import Judge, Quality, judge_of
+from bailiwick.lifecycle.optimising.rows import answers, columns_of, read_rows
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.lifecycle.scoring import score
 from bailiwick.registry.model import ModelVersion
 from bailiwick.registry.rows import require_live
 
 ORIGINAL = "as it is"
-SETTING_TAG = "serving.setting"
-MAX_ROWS = 200_000
-LEAST_ROWS = 100
-_SHOWN_ROWS = 4_096
+LONGEST_SECONDS = 60.0
 
-Watch = Callable[[str], None]
+Watch = Callable[[str, float], None]
+"""Told what is begun, and how far along all of it is, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked: `margin` is how much worse than the version a form may be by `metric`, `p99_ms` the objective."""
+    """What is asked: `margin` is how much worse than the version a form may be by `metric`, `p99_ms` the objective.
 
-    metric: str = "log_loss"
-    margin: float = 0.005
+    Without them the metric and the margin are those of the kind of answers. `output` is what is judged of several, `form`
+    what is to be registered, so that it is what settings are tried of.
+    """
+
+    metric: str = ""
+    margin: float | None = None
     distil: bool = False
     p99_ms: float | None = None
     seconds: float = SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One form, and what was measured of it; `problem` says why it is none to choose, empty where it is one."""
-
-    name: str
-    problem: str = ""
-    size_bytes: int = 0
-    speed: Speed = field(default_factory=Speed)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    max_error: float = 0.0
-    gates: tuple[str, ...] = ()
-    package: bytes | None = None
+    output: str = ""
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Optimised:
-    """Every form, the version itself first, and the sweep of settings of `swept`; `setting` meets the objective."""
+    """Every form, the version itself first, and the sweep of settings of `swept`; `setting` keeps the objective, as `kept`
+    shows.
+    """
 
     version: ModelVersion
     rows: int
+    metric: str
+    margin: float
     forms: tuple[Measured, ...]
     swept: str
     settings: tuple[Setting, ...]
     setting: Setting | None
+    kept: tuple[Kept, ...] = ()
 
     def form(self, name: str) -> Measured:
         """One that can be registered. Raises InvalidInput, CheckFailed."""
@@ -84,6 +84,23 @@ class Optimised:
         return found
 
 
+def check_wanted(actor: Actor, wanted: Wanted) -> None:
+    """Before anything takes long: raises InvalidInput for what cannot be asked, NotAllowed for what may not be."""
+    actor.require(Permission.READ)
+    if wanted.margin is not None and not wanted.margin > 0:
+        raise InvalidInput(f"The margin must be above 0, not {wanted.margin:g}.")
+    if not 0 < wanted.seconds <= LONGEST_SECONDS:
+        raise InvalidInput(f"A measurement takes up to {LONGEST_SECONDS:g} seconds, not {wanted.seconds:g}.")
+    if wanted.p99_ms is not None:
+        if not 0 < wanted.p99_ms < 1e7:
+            raise InvalidInput(f"An objective is a time above 0, not {wanted.p99_ms:g} ms.")
+        actor.require(Permission.ENDPOINTS_DEPLOY)
+    if wanted.form:
+        actor.require(Permission.MODELS_WRITE)
+        if wanted.form not in FORMS:
+            raise InvalidInput.choice("Form", wanted.form, FORMS)
+
+
 def optimise(
     platform: Platform,
     actor: Actor,
@@ -92,17 +109,16 @@ def optimise(
     labelled: Labelled,
     wanted: Wanted | None = None,
     *,
-    watch: Watch = lambda _: None,
+    watch: Watch = lambda _, __: None,
 ) -> Optimised:
     """Measure the forms of a version. A quarter of the rows is for calibrating and teaching, the others are judged on.
 
-    Nothing is registered. Raises Conflict for a version that is not ONNX, InvalidInput for too few rows.
+    Nothing is registered. One at a time measures on a machine. Raises Conflict for a version that is not ONNX,
+    InvalidInput for rows that are too few or do not suit it.
     """
     asked = wanted or Wanted()
-    if METRICS.get(asked.metric) is None or METRICS[asked.metric].losses is None:
-        raise InvalidInput.choice(
-            "Metric to compare by", asked.metric, [n for n, each in METRICS.items() if each.losses]
-        )
+    check_wanted(actor, asked)
+    gates = [parse_gate(text) for text in labelled.gates]
     version = require_live(platform.registry.version(actor.workspace, model, number))
     if version.runtime != "onnx":
         raise Conflict(
@@ -110,171 +126,212 @@ def optimise(
             hint="Package it as ONNX, or optimise the steps of a composition.",
         )
     package = platform.blobs.get(version.package)
-    inputs = _inputs(package)
-    watch("Reading the rows")
-    held = _rows(labelled, inputs)
-    known, judged = held.slice(0, len(held) // 4), held.slice(len(held) // 4)
-    bench = _Bench(package, judged, labelled, inputs, asked)
-    columns = _columns(known, inputs)
-    forms = [bench.measure(Candidate(ORIGINAL, package))]
-    for each in candidates(package, columns, score(package, known).astype(np.float32), distil=asked.distil):
-        watch(f"Measuring: {each.name}")
-        forms.append(bench.measure(each))
-    usable = [each for each in forms if each.package is not None and not each.problem]
-    best = min(usable, key=lambda each: each.speed.p50_us, default=forms[0])
-    watch(f"Trying settings of: {best.name}")
-    settings = sweep(best.package or package, bench.columns, seconds=asked.seconds)
-    chosen = choose(settings, asked.p99_ms) if asked.p99_ms is not None else None
-    return Optimised(version, len(judged), tuple(forms), best.name, tuple(settings), chosen)
+    with measuring_alone(platform.settings.home.resolve(), lambda: watch("Waiting for another measurement", 0.0)):
+        return _Bench(version, package, labelled, gates, asked, watch).run()
 
 
 def register_form(platform: Platform, actor: Actor, found: Optimised, name: str) -> ModelVersion:
-    """The chosen form as the next version of the model, with what was measured. Raises CheckFailed for one that is worse."""
+    """The chosen form as the next version of the model, with what was measured. Raises CheckFailed for one that is worse.
+
+    A form that is a version already is that version.
+    """
     form = found.form(name)
     assert form.package is not None
     origin = found.version
     digest = platform.blobs.put(form.package)
-    for each in platform.registry.versions(actor.workspace, origin.model):
-        if each.package == digest:
-            return each
     parity = {
         "runtime": "onnx",
         "passed": True,
         "rows": found.rows,
         "max_error": form.max_error,
         "reason": f"{name} of {origin.model} version {origin.number}: {'; '.join(form.gates)}",
-        "parts": [{"step": name, "model": origin.model, "version": origin.number, "package": origin.package}],
+        "parts": [{"step": name, "model": "", "version": origin.number, "package": origin.package}],
     }
-    return platform.registry.register(
-        actor,
-        origin.model,
-        package=digest,
-        run_id="",
-        snapshot=origin.snapshot,
-        signature=origin.signature,
-        metrics=form.metrics,
-        slices={},
-        parity=parity,
-        environment=origin.environment,
-        code_version=origin.code_version,
-        parameters={**origin.parameters, "optimised": name},
-        reference_profile=origin.reference_profile,
-        description=f"{name} of version {origin.number}",
-    )
-
-
-def write_setting(platform: Platform, actor: Actor, version: ModelVersion, setting: Setting) -> None:
-    """Keep the setting that meets the objective with the version, as a tag. The same again changes nothing."""
-    actor.require(Permission.MODELS_WRITE)
-    told = {"workers": setting.callers, "batch": setting.batch, "p99_ms": round(setting.p99_ms, 3)}
-    platform.registry.tag_version(
-        actor,
-        version.model,
-        version.number,
-        SETTING_TAG,
-        json.dumps({**told, "rows_per_second": round(setting.rows_per_second)}),
-    )
-
-
-def _inputs(package: bytes) -> dict[str, str]:
-    """Datatype by input. Raises InvalidInput for a package that cannot be judged row by row."""
-    signature = runtime_of(package).signature
-    if OUTPUT not in {spec.name for spec in signature.outputs}:
-        raise InvalidInput(
-            f"To be judged, a version needs an output {OUTPUT!r}: the probability of the positive class."
+    with measuring_alone(platform.settings.home.resolve(), lambda: None):
+        for each in platform.registry.versions(actor.workspace, origin.model):
+            if each.package == digest:
+                return each
+        return platform.registry.register(
+            actor,
+            origin.model,
+            package=digest,
+            run_id="",
+            snapshot=origin.snapshot,
+            signature=origin.signature,
+            metrics=form.metrics,
+            slices={},
+            parity=parity,
+            environment=origin.environment,
+            code_version=origin.code_version,
+            parameters={**origin.parameters, "optimised": name},
+            reference_profile=origin.reference_profile,
+            description=f"{name} of version {origin.number}",
         )
-    wide = [spec for spec in signature.inputs if spec.width != 1]
-    if wide:
-        raise InvalidInput(
-            f"Input {wide[0].name!r} is {list(wide[0].shape)}; rows of columns can be judged, matrices not."
-        )
-    return {spec.name: spec.datatype for spec in signature.inputs}
 
 
-@dataclass(slots=True)
+def write_setting(platform: Platform, actor: Actor, version: ModelVersion, setting: Setting) -> ModelVersion:
+    """Have the version run by the setting that keeps the objective, wherever it is served. The same again changes nothing."""
+    why = f"p99 {setting.p99_ms:.3g} ms, {setting.rows_per_second:,.0f} rows/s when it was measured"
+    wanted = ServingSetting(setting.threads, served_rows(setting), setting.workers, why)
+    return platform.registry.set_serving(actor, version.model, version.number, wanted, reason="optimised")
+
+
 class _Bench:
-    """The rows that forms are judged on; the first that is measured is what the others are held against."""
+    """The rows that forms are judged on; the version itself is measured first, and the others are held against it."""
 
-    package: bytes
-    rows: pa.Table
-    labelled: Labelled
-    inputs: Mapping[str, str]
-    wanted: Wanted
-    columns: Columns = field(init=False)
-    labels: NDArray[np.int64] = field(init=False)
-    original: Evaluation | None = None
+    def __init__(
+        self,
+        version: ModelVersion,
+        package: bytes,
+        labelled: Labelled,
+        gates: Sequence[Gate],
+        wanted: Wanted,
+        watch: Watch,
+    ) -> None:
+        watch("Reading the rows", 0.0)
+        self.version, self.package, self.wanted, self.watch = version, package, wanted, watch
+        self.gates = gates
+        self.runtime = runtime_of(package)
+        signature = self.runtime.signature
+        held = read_rows(labelled, signature.inputs)
+        known, judged = held.slice(0, len(held) // 4), held.slice(len(held) // 4)
+        self.judge: Judge = judge_of(signature, judged, labelled.label, labelled.positive, wanted.output)
+        if gates and self.judge.kind != "probability":
+            raise InvalidInput("Gates are about the probability of a positive, which this version does not tell.")
+        self.known = columns_of(known, signature.inputs)
+        self.columns = columns_of(judged, signature.inputs)
+        self.rows = len(judged)
+        self.original = self.judge.quality(answers(self.runtime, self.columns))
+        if (wanted.metric or self.judge.metric) not in self.original.losses:
+            raise InvalidInput.choice("Metric to compare by", wanted.metric, self.original.losses)
+        self.metric = wanted.metric or self.judge.metric
+        self.margin = self.judge.margin(self.original, self.metric) if wanted.margin is None else wanted.margin
 
-    def __post_init__(self) -> None:
-        self.columns = _columns(self.rows.slice(0, _SHOWN_ROWS), self.inputs)
-        self.labels = labels_of(self.rows, column=self.labelled.label, positive=self.labelled.positive)
-
-    def measure(self, candidate: Candidate) -> Measured:
-        if candidate.package is None:
-            return Measured(candidate.name, candidate.reason)
-        try:
-            runtime = runtime_of(candidate.package)
-            evaluation = evaluate(self.labels, score(candidate.package, self.rows))
-        except (BailiwickError, ValueError, RuntimeError) as error:
-            return Measured(candidate.name, f"it does not run: {str(error).splitlines()[0][:200]}")
-        original = self.original = self.original or evaluation
-        problems, gates = self._judged(evaluation, original)
-        return Measured(
-            candidate.name,
-            "; ".join(problems) if evaluation is not original else "",
-            len(candidate.package),
-            speed_of(runtime, self.columns, seconds=self.wanted.seconds),
-            evaluation.metrics,
-            float(np.abs(evaluation.scores - original.scores).max()),
-            gates,
-            candidate.package,
+    def run(self) -> Optimised:
+        """Everything, in order."""
+        made = [Candidate(ORIGINAL, self.package)]
+        for each in candidates(
+            self.package, self.known, self._taught(), distil=self.wanted.distil, output=self.judge.output
+        ):
+            self.watch(f"Making: {each.name}", 0.02 + 0.2 * len(made) / len(FORMS))
+            made.append(each)
+        forms = self._judged(made)
+        for place, form in enumerate(forms):
+            if form.size_bytes:
+                self.watch(f"Timing: {form.name}", 0.25 + 0.4 * place / len(forms))
+                forms[place] = replace(form, speed=self._speed(form))
+        best = self._to_be_served(forms)
+        swept = best.package or self.package
+        settings = sweep(
+            swept,
+            self.columns,
+            seconds=self.wanted.seconds,
+            watch=lambda share: self.watch(f"Trying settings of: {best.name}", 0.65 + 0.25 * share),
+        )
+        kept: list[Kept] = []
+        if self.wanted.p99_ms is not None:
+            self.watch("Confirming the objective", 0.9)
+            tried = promising(settings, self.wanted.p99_ms)
+            kept = confirm(swept, self.columns, tried, self.wanted.p99_ms, seconds=self.wanted.seconds)
+        setting = next((each.setting for each in kept if each.shown), None)
+        return Optimised(
+            self.version,
+            self.rows,
+            self.metric,
+            self.margin,
+            tuple(forms),
+            best.name,
+            tuple(settings),
+            setting,
+            tuple(kept),
         )
 
-    def _judged(self, evaluation: Evaluation, original: Evaluation) -> tuple[list[str], tuple[str, ...]]:
+    def _to_be_served(self, forms: Sequence[Measured]) -> Measured:
+        """Whose settings are tried: the form that is to be registered; with an objective the version itself, whose setting
+        it becomes; else the fastest that is no worse.
+        """
+        usable = [each for each in forms[1:] if not each.problem]
+        if self.wanted.form or self.wanted.p99_ms is not None:
+            return next((each for each in usable if each.name == self.wanted.form), forms[0])
+        return min((each for each in usable if each.speed.faster), key=lambda each: each.speed.ratio, default=forms[0])
+
+    def _taught(self) -> NDArray[Any] | None:
+        """What a student would be taught; None where it is more than a number a row."""
+        if self.judge.kind not in {"probability", "number"}:
+            return None
+        return np.asarray(answers(self.runtime, self.known)[self.judge.output], np.float32).reshape(-1)
+
+    def _speed(self, form: Measured) -> Speed:
+        assert form.package is not None
+        original = form.name == ORIGINAL
+        runtime = self.runtime if original else runtime_of(form.package)
+        beside = None if original else self.runtime
+        return speed_of(runtime, self.columns, beside=beside, seconds=self.wanted.seconds)
+
+    def _judged(self, made: Sequence[Candidate]) -> list[Measured]:
+        """What each is worth; those that run are held against the version together."""
+        found: list[tuple[Candidate, Quality | None, str]] = []
+        for place, each in enumerate(made):
+            self.watch(f"Judging: {each.name}", 0.22 + 0.03 * place / len(made))
+            found.append((each, *self._quality(each)))
+        ran = [place for place, (each, quality, _) in enumerate(found) if quality is not None and each.name != ORIGINAL]
+        differences = {
+            place: quality.losses[self.metric] - self.original.losses[self.metric]
+            for place, (_, quality, _) in enumerate(found)
+            if place in ran and quality is not None
+        }
+        adjusted = held_together([refuted(differences[place], self.margin) for place in ran])
+        p_values = dict(zip(ran, adjusted, strict=True))
+        forms = []
+        for place, (each, quality, problem) in enumerate(found):
+            if quality is None or each.package is None:
+                forms.append(Measured(each.name, problem))
+            elif place not in p_values:
+                forms.append(
+                    Measured(
+                        each.name,
+                        size_bytes=len(each.package),
+                        metrics=quality.metrics,
+                        p_value=0.0,
+                        package=each.package,
+                    )
+                )
+            else:
+                mean = float(differences[place].mean())
+                problems, told = self._verdict(quality, mean, p_values[place])
+                forms.append(
+                    Measured(
+                        each.name,
+                        "; ".join(problems),
+                        len(each.package),
+                        metrics=quality.metrics,
+                        max_error=quality.furthest_from(self.original),
+                        difference=mean,
+                        p_value=p_values[place],
+                        gates=told,
+                        package=each.package,
+                    )
+                )
+        return forms
+
+    def _quality(self, each: Candidate) -> tuple[Quality | None, str]:
+        if each.package is None:
+            return None, each.reason
+        if each.name == ORIGINAL:
+            return self.original, ""
+        try:
+            return self.judge.quality(answers(runtime_of(each.package), self.columns)), ""
+        except (BailiwickError, ValueError, RuntimeError) as error:
+            return None, f"it does not run: {str(error).splitlines()[0][:200]}"
+
+    def _verdict(self, quality: Quality, mean: float, p_value: float) -> tuple[list[str], tuple[str, ...]]:
         """What is wrong with it, and what every gate said: that it is no worse, and those that were given."""
-        mean, bound = loss_difference(self.wanted.metric, evaluation, original)
-        said = f"{self.wanted.metric} {mean:+.4g}, at most {bound:+.4g} with 95 % confidence; {self.wanted.margin:g} is allowed"
-        problems = [] if bound <= self.wanted.margin else [f"it is worse: {said}"]
-        results = check_gates([parse_gate(text) for text in self.labelled.gates], evaluation, original)
+        said = (
+            f"the loss behind {self.metric} is {mean:+.4g}, and that it is {self.margin:.4g} or more is"
+            f" {'refuted' if p_value <= ERROR else 'not refuted'} (p = {p_value:.2g} for all forms together)"
+        )
+        problems = [] if p_value <= ERROR else [f"it may be worse: {said}"]
+        evaluation, original = quality.evaluation, self.original.evaluation
+        results = check_gates(self.gates, evaluation, original) if evaluation is not None else []
         problems += [each.message for each in results if not each.passed]
         return problems, (said, *(each.message for each in results if each.passed))
-
-
-def _rows(labelled: Labelled, inputs: Mapping[str, str]) -> pa.Table:
-    """At most so many rows, held; in an order that is not that of the source."""
-    needed = [labelled.label, *inputs]
-    for name in needed:
-        if name not in labelled.rows.columns:
-            raise InvalidInput.choice("Column of the labelled rows", name, labelled.rows.columns)
-    batches, count = [], 0
-    for batch in labelled.rows.read(list(dict.fromkeys(needed))):
-        batches.append(batch)
-        count += batch.num_rows
-        if count >= MAX_ROWS:
-            break
-    table = pa.Table.from_batches(batches) if batches else None
-    if table is None or table.num_rows < LEAST_ROWS:
-        raise InvalidInput(f"Optimising needs at least {LEAST_ROWS} labelled rows; there are {count}.")
-    order = np.random.default_rng(7).permutation(min(table.num_rows, MAX_ROWS))
-    return table.take(order)
-
-
-def _columns(rows: pa.Table, inputs: Mapping[str, str]) -> Columns:
-    return {name: tensor(rows.column(name), datatype) for name, datatype in inputs.items()}
-
-
-def told(forms: Sequence[Measured]) -> list[dict[str, Any]]:
-    """As plain JSON, without the packages."""
-    return [
-        {
-            "form": each.name,
-            "problem": each.problem,
-            "bytes": each.size_bytes,
-            "p50_us": round(each.speed.p50_us, 1),
-            "p99_us": round(each.speed.p99_us, 1),
-            "rows_per_second": {str(batch): round(rate) for batch, rate in each.speed.rows_per_second.items()},
-            "metrics": dict(each.metrics),
-            "max_error": each.max_error,
-            "gates": list(each.gates),
-        }
-        for each in forms
-    ]

@@ -6,6 +6,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from bailiwick.core.serving_setting import (
+    AS_SERVED,
+    LONGEST_WHY,
+    MOST_ROWS,
+    MOST_THREADS,
+    MOST_WORKERS,
+    ServingSetting,
+)
 from bailiwick.registry.model import AliasChange, Model, ModelVersion
 from bailiwick.server.api.experiments import TagKey, Tags
 from bailiwick.server.api.route import Call, Nothing
@@ -45,6 +53,16 @@ class Hidden(Struct, frozen=True):
 class ReasonQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Why; the history keeps it."""
 
+    reason: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class NewServingSetting(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a version is to be run; what is left out is as the server has it."""
+
+    threads: Annotated[int, Meta(ge=1, le=MOST_THREADS)] = 1
+    most_rows: Annotated[int, Meta(ge=0, le=MOST_ROWS)] = 0
+    workers: Annotated[int, Meta(ge=0, le=MOST_WORKERS)] = 0
+    why: Annotated[str, Meta(max_length=LONGEST_WHY)] = ""
     reason: Annotated[str, Meta(max_length=2000)] = ""
 
 
@@ -116,3 +134,22 @@ def untag_version(call: Call[TagKey, Nothing]) -> ModelVersion:
     registry, name, number = call.platform.registry, call.path["model"], call.number("number")
     registry.untag_version(call.actor, name, number, call.query.key)
     return registry.version(call.workspace, name, number)
+
+
+def serving_setting(call: Call[Nothing, Nothing]) -> ServingSetting:
+    """That of the server where nothing is set."""
+    return call.platform.registry.version(call.workspace, call.path["model"], call.number("number")).serving
+
+
+def set_serving(call: Call[Nothing, NewServingSetting]) -> ServingSetting:
+    """Whole: what is left out is as the server has it."""
+    said = call.body
+    wanted = ServingSetting(said.threads, said.most_rows, said.workers, said.why)
+    name, number = call.path["model"], call.number("number")
+    return call.platform.registry.set_serving(call.actor, name, number, wanted, reason=said.reason).serving
+
+
+def reset_serving(call: Call[ReasonQuery, Nothing]) -> ServingSetting:
+    """May be repeated."""
+    name, number = call.path["model"], call.number("number")
+    return call.platform.registry.set_serving(call.actor, name, number, AS_SERVED, reason=call.query.reason).serving

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from bailiwick.core.actor import Permission
+from bailiwick.core.serving_setting import ServingSetting
+from bailiwick.lifecycle.optimising.model import Report
 from bailiwick.registry.model import AliasChange, Model, ModelVersion
-from bailiwick.server.api import experiments, made_versions, model_deeds, versions
+from bailiwick.server.api import experiments, made_versions, model_deeds, optimising, versions
+from bailiwick.server.api.pipelines import PipelineRunView
 from bailiwick.server.api.route import Route
 
 V1 = "/api/v1"
@@ -97,6 +100,50 @@ MODEL_ROUTES: tuple[Route, ...] = (
         "Say what a version is for.",
         ModelVersion,
         body=model_deeds.DescribeVersion,
+    ),
+    Route(
+        "POST",
+        f"{V1}/models/{{model}}/versions/{{number}}/optimisation",
+        WRITE,
+        optimising.optimise_version,
+        "Have smaller and faster forms of a version measured, by a work process.",
+        PipelineRunView,
+        body=optimising.AskOptimising,
+        status=202,
+    ),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/versions/{{number}}/optimisation",
+        Permission.READ,
+        optimising.optimising_of_version,
+        "What was measured of forms of a version, and of settings to serve it with.",
+        Report,
+    ),
+    Route(
+        "GET",
+        f"{V1}/models/{{model}}/versions/{{number}}/serving",
+        Permission.READ,
+        model_deeds.serving_setting,
+        "How a version is run where it is served.",
+        ServingSetting,
+    ),
+    Route(
+        "PUT",
+        f"{V1}/models/{{model}}/versions/{{number}}/serving",
+        Permission.ENDPOINTS_DEPLOY,
+        model_deeds.set_serving,
+        "Have a version run like this wherever it is served, at once.",
+        ServingSetting,
+        body=model_deeds.NewServingSetting,
+    ),
+    Route(
+        "DELETE",
+        f"{V1}/models/{{model}}/versions/{{number}}/serving",
+        Permission.ENDPOINTS_DEPLOY,
+        model_deeds.reset_serving,
+        "Have a version run as the server runs every version.",
+        ServingSetting,
+        query=model_deeds.ReasonQuery,
     ),
     Route(
         "PUT",
