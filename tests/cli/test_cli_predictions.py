@@ -71,5 +71,9 @@ def test_what_is_kept_is_shown_and_changed(command: Command, populated: Populate
     assert "counted as dropped" in changed.out
     told = command(*ask, "--hash", "carrier", "--json").json
     assert (told["share"], told["omitted"], told["hashed"]) == (2_500, ["origin"], ["carrier"])
+    slip = command(*ask, "--hash", "carier")
+    assert slip.code == 0
+    assert "note: nothing that serves has an input 'carier'; there are: " in slip.err
+    assert "note" not in command(*ask, "--hash", "carrier").err
     assert command(*ask, "--personal", "maybe").code == 2
     assert command(*ask, "--reset", "--json").json["share"] == 10_000

@@ -19,6 +19,7 @@ SHOWING = [
     ("endpoints", "recording", "late"),
     ("models", "show", "flights"),
     ("models", "show", "flights", "1"),
+    ("models", "serving", "flights", "1"),
     ("models", "lineage", "flights", "1"),
     ("lineage", "version/flights/1"),
     ("models", "policies"),
@@ -76,7 +77,7 @@ ELSEWHERE = {
         ("models", verb)
         for verb in ("register", "verify", "state", "approve", "reject", "promote", "rollback")
     ],
-    *[("models", verb) for verb in ("register-rules", "optimise", "compose", "stage", "request", "export", "import", "delete", "restore", "purge", "package")],
+    *[("models", verb) for verb in ("register-rules", "optimise", "optimised", "compose", "stage", "request", "export", "import", "delete", "restore", "purge", "package")],
     *[("webhooks", verb) for verb in ("create", "update", "delete", "test", "replay")],
     *[("workspaces", verb) for verb in ("create", "update", "delete")],
     ("import", "mlflow"),

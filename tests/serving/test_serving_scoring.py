@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bailiwick.endpoints.log import PredictionLog
-from bailiwick.serving.handler import form_of
 from bailiwick.serving.http.tables import MOST_CELLS
 from bailiwick.serving.shipper import Shipper
 from bailiwick.store.delta import DeltaTables
@@ -43,12 +42,19 @@ def invoke(
     return answer.status, headers, answer.body.decode() if plain else msgspec.json.decode(answer.body)
 
 
-def parquet(columns: dict[str, Any], **options: Any) -> bytes:
+def parquet(columns: dict[str, Any] | pa.Table, **options: Any) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, **options)
+    pq.write_table(pa.table(columns) if isinstance(columns, dict) else columns, sink, **options)
     return sink.getvalue()
 
 
+def not_utf8(kind: pa.DataType) -> pa.Array:
+    """A column of texts that Arrow takes for such, and are none."""
+    offsets = pa.array([0, 2, 3], pa.int32() if kind == pa.string() else pa.int64()).buffers()[1]
+    return pa.Array.from_buffers(kind, 2, [None, offsets, pa.py_buffer(b"\xffab")])
+
+
+FAR = pa.array([1 << 62, 1]).cast(pa.timestamp("us"))
 ROWS = [(1.0, "AA"), (2.5, "UA"), (None, "??")]
 ANSWERS = [1011.0, 1022.5, None]
 RECORDS = [{"x": x, "carrier": carrier} for x, carrier in ROWS]
@@ -88,18 +94,30 @@ def test_tables_are_answered_in_every_form(one: Serving, body: object, kind: str
 @pytest.mark.parametrize(
     ("body", "kind", "message"),
     [
-        (b"{", JSON, "valid JSON"),
-        (b"[1]", JSON, "must be a JSON object with exactly one of"),
-        ({}, JSON, "it has the keys none"),
+        (b"{", JSON, "Invalid input. Ensure that input is a valid JSON formatted string."),
+        (b"[1]", JSON, "must be a JSON dictionary with exactly one of the input fields"),
+        (b"1", JSON, "Received a number"),
+        ({}, JSON, "It has the keys none"),
         ({"instances": [1], "inputs": [1]}, JSON, "exactly one of"),
         ({"messages": []}, JSON, "language models"),
-        ({"dataframe_split": []}, JSON, "an object with columns and data"),
+        ({"dataframe_split": []}, JSON, "Dataframe split format must be a dictionary. Got list"),
+        ({"dataframe_split": {"columns": ["x"]}}, JSON, "data must be a list of rows"),
+        ({"dataframe_split": {"data": [[1]], "dtype": "x"}}, JSON, "it also has dtype"),
+        (
+            {"dataframe_split": {"index": [1, 2], "data": [[1], [2], [3]]}},
+            JSON,
+            "index must have one value for each of 3",
+        ),
         ({"dataframe_split": {"columns": ["x", "x"], "data": [[1, 2]]}}, JSON, "a name twice"),
-        ({"dataframe_split": {"columns": ["x", "carrier"], "data": [[1]]}}, JSON, "Row 0 of dataframe_split"),
+        (
+            {"dataframe_split": {"columns": ["x", "carrier"], "data": [[1]]}},
+            JSON,
+            "row 0 has not one value for each of 2",
+        ),
         ({"dataframe_split": {"columns": ["x", "carrier"], "data": []}}, JSON, "no rows"),
         ({"dataframe_split": {"columns": ["x"], "data": [[1]]}}, JSON, "lacks input carrier"),
         ({"dataframe_split": {"data": [[1, 2]]}}, JSON, "of several kinds, so name them: x, carrier"),
-        ({"dataframe_records": {}}, JSON, "must be a list of rows"),
+        ({"dataframe_records": {}}, JSON, "records format must be a list of records. Got dictionary."),
         ({"dataframe_records": [{"x": 1, "carrier": "AA"}, {"x": 1}]}, JSON, "Row 1 lacks 'carrier'"),
         ({"dataframe_records": [1]}, JSON, "Row 0 is not an object"),
         ({"dataframe_records": [{"z": 1}]}, JSON, "no column of the model"),
@@ -123,13 +141,28 @@ def test_tables_are_answered_in_every_form(one: Serving, body: object, kind: str
         (parquet({"x": ["a"], "carrier": ["AA"]}), PARQUET, "Input x is FP32"),
         (parquet({"x": pa.array([], pa.float64()), "carrier": pa.array([], pa.string())}), PARQUET, "no rows"),
         (parquet({"z": [1]}), PARQUET, "no column of the model"),
+        (parquet({"x": [1, 2], "carrier": not_utf8(pa.string())}), PARQUET, "'carrier' has a text that is not UTF-8"),
+        (parquet({"x": [1, 2], "carrier": not_utf8(pa.large_string())}), PARQUET, "has a text that is not UTF-8"),
+        (parquet({"x": [1, 2], "carrier": pa.array([b"a", b"b"])}), PARQUET, "Input carrier is BYTES"),
+        (parquet({"x": FAR, "carrier": ["AA", "UA"]}), PARQUET, "Column 'x' cannot be read"),
+        (parquet({"x": [1, 2], "carrier": FAR}), PARQUET, "out of the range of the calendar"),
+        (parquet(pa.table([[1], [2], ["AA"]], names=["x", "x", "carrier"])), PARQUET, "two columns of one name"),
     ],
 )
 def test_what_cannot_be_scored_is_400_in_mlflows_words(one: Serving, body: object, kind: str, message: str) -> None:
     status, _, answer = invoke(one, body, kind)
     assert status == 400
-    assert (set(answer), answer["error_code"]) == ({"error_code", "message"}, "BAD_REQUEST")
+    assert (answer["error_code"], answer["stack_trace"]) == ("BAD_REQUEST", "")
     assert message in answer["message"]
+
+
+def test_params_that_a_model_declares_are_refused_and_others_ignored(serving: Serving) -> None:
+    route_echo(serving, ("x", "FP32", [1]), params=["temperature"])
+    body = {"dataframe_records": [{"x": 1.5}]}
+    for params in (None, {}, {"other": 1}):
+        assert invoke(serving, body | {"params": params}, JSON)[0] == 200
+    status, _, answer = invoke(serving, body | {"params": {"other": 1, "temperature": 0.5}}, JSON)
+    assert (status, answer["message"].startswith("Parameter 'temperature' cannot be given")) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -180,20 +213,21 @@ def test_slow_models_are_asked_in_every_protocol(one: Serving, path: str) -> Non
             ]
         },
     }
-    compiled = one.handler.routes.endpoints["late"]
 
     async def elsewhere(work: Callable[[], Any]) -> Any:
         return work()
 
     def ask(body: object) -> Any:
         sent = msgspec.json.encode(body)
-        return asyncio.run(one.handler.handle_apart(compiled, {}, sent, elsewhere, form=form_of(path)))
+        asked = one.handler.inference("POST", path, {}, sent)
+        assert asked is not None
+        return asyncio.run(one.handler.handle_apart(asked, elsewhere))
 
     assert b"1011.0" in ask(bodies[path]).body
     refused = ask({})
     assert refused.status == 400
     assert list(msgspec.json.decode(refused.body)) == (
-        ["error_code", "message"] if "invocations" in path else ["error"]
+        ["error_code", "message", "stack_trace"] if "invocations" in path else ["error"]
     )
 
 
@@ -239,6 +273,37 @@ def test_tensors_of_one_model_as_instances_and_inputs(serving: Serving) -> None:
         assert invoke(serving, body)[::2] == (200, {"predictions": [[1.0, 2.0], [3.0, 4.0]]}), body
     assert invoke(serving, {"inputs": [[1, 2, 3]]})[0] == 400
     assert invoke(serving, {"inputs": [[1, 2], [3]]})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"dataframe_split": {"columns": [0, 1, 2], "data": [[1, 2, 3], [4, 5, 6]]}}, JSON),
+        ({"dataframe_records": [{"a": 1, "b": 2, "c": 3}, {"a": 4, "b": 5, "c": 6}]}, JSON),
+        ({"inputs": {"0": [1, 4], "1": [2, 5], "2": [3, 6]}}, JSON),
+        ({"instances": [{"x": [1, 2, 3]}, {"x": [4, 5, 6]}]}, JSON),
+        (b"a,b,c\n1,2,3\n4,5,6\n", CSV),
+        (parquet({"a": [1, 4], "b": [2.0, 5.0], "c": [3, 6]}), PARQUET),
+    ],
+)
+def test_a_table_is_the_matrix_of_a_model_that_takes_one(serving: Serving, body: object, kind: str) -> None:
+    route_echo(serving, ("x", "FP32", [3]))
+    assert invoke(serving, body, kind)[::2] == (200, {"predictions": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]})
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        ({"dataframe_records": [{"a": 1, "b": 2}]}, JSON, "no column of the model"),
+        ({"dataframe_records": [{"x": [1, 2, 3], "a": 1, "b": 1, "c": 1}]}, JSON, ""),
+        (b"a,b\n1,2\n", CSV, "no column of the model"),
+        (b"a,b,c\n1,2,three\n", CSV, "'three' in column x is not FP32"),
+    ],
+)
+def test_a_table_of_another_width_is_not(serving: Serving, body: object, kind: str, message: str) -> None:
+    route_echo(serving, ("x", "FP32", [3]))
+    status, _, answer = invoke(serving, body, kind)
+    assert (status, message in answer.get("message", "")) == (400 if message else 200, True)
 
 
 def test_several_outputs_are_records(serving: Serving) -> None:
@@ -294,6 +359,16 @@ def test_a_row_is_answered_by_a_prediction_and_rows_by_a_list(one: Serving) -> N
     assert status == 200
     assert [row["outputs"]["probability"] for row in answer] == ANSWERS
     assert [row["id"].rpartition(":")[2] for row in answer] == ["0", "1", "2"]
+
+
+def test_a_row_may_say_true_and_false_where_the_model_takes_numbers(one: Serving) -> None:
+    rows = [{"x": x, "carrier": "AA"} for x in (True, 1, False, 0, None)]
+    status, answer = predict(one, rows)
+    told = [row["outputs"]["probability"] for row in answer]
+    assert status == 200
+    assert (told[0], told[2], told[4]) == (told[1], told[3], None)
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [True]}
+    assert one.call("POST", "/v2/models/late/infer", {"inputs": [tensor]})[0] == 400
 
 
 def test_each_row_says_which_version_answered_it(serving: Serving) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bailiwick.cli.output import JsonOption, answer, print_fields, print_json, print_table, shortened, when
+from bailiwick.cli.output import JsonOption, answer, print_fields, print_json, print_table, say, shortened, when
 from bailiwick.cli.session import open_session
 from bailiwick.cli.traffic import policy, shadows
 from bailiwick.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from bailiwick.endpoints.model import Variant
+    from bailiwick.endpoints.model import Endpoint, Variant
+    from bailiwick.lifecycle.platform import Platform
 
 app = typer.Typer(help="Endpoints: the names that are called, and what answers.", no_args_is_help=True)
 
@@ -58,7 +59,7 @@ def deploy(
     json: JsonOption = False,
 ) -> None:
     """Send all traffic of an endpoint to one version, at once."""
-    from bailiwick.lifecycle.release import releasable
+    from bailiwick.lifecycle.releasable import releasable
 
     with open_session() as (platform, actor):
         chosen = releasable(platform, actor, model, version)
@@ -119,7 +120,9 @@ def recording(
                 wanted = msgspec.convert(before | changes, Recording)
             except msgspec.ValidationError as error:
                 raise InvalidInput(f"No such policy: {error}.") from None
-            found = platform.endpoints.set_recording(actor, name, wanted, reason=reason).recording
+            after = platform.endpoints.set_recording(actor, name, wanted, reason=reason)
+            found = after.recording
+            _tell_unknown(platform, actor.workspace, after, [*(only or ()), *(omit or ()), *(hash_ or ())])
     if json:
         print_json({"endpoint": name, **{field: getattr(found, field) for field in found.__struct_fields__}})
         return
@@ -134,6 +137,19 @@ def recording(
         "when the spool is full": "503" if found.when_full == "refuse" else "answered, and counted as dropped",
     }
     print_fields(f"Endpoint {name}", fields)
+
+
+def _tell_unknown(platform: Platform, workspace: str, endpoint: Endpoint, named: Iterable[str]) -> None:
+    """An input may be named before a version takes it; a slip of the pen withholds nothing, so it is told."""
+    known = {endpoint.key, endpoint.time} - {""}
+    for each in endpoint.variants:
+        inputs = platform.registry.version(workspace, each.model, each.version, deleted=True).signature.get("inputs")
+        if not isinstance(inputs, list):
+            return
+        known |= {str(spec["name"]) for spec in inputs}
+    for column in named:
+        if column not in known:
+            say(f"note: nothing that serves has an input {column!r}; there are: {', '.join(sorted(known))}.", err=True)
 
 
 def split(variants: Iterable[Variant]) -> str:

@@ -25,6 +25,8 @@ from bailiwick.cli.output import (
 )
 from bailiwick.cli.session import open_session
 from bailiwick.core.errors import InvalidInput
+from bailiwick.core.serving_setting import setting_words
+from bailiwick.registry.model import OWN_TAGS
 
 if TYPE_CHECKING:
     from bailiwick.core.actor import Actor
@@ -199,6 +201,34 @@ def reject(
 
 
 @app.command()
+def serving(
+    model: ModelArgument,
+    version: VersionArgument,
+    threads: Annotated[int, typer.Option(help="Threads of one run of an ONNX graph.")] = 1,
+    most_rows: Annotated[
+        int, typer.Option(help="Most rows that a run of several requests has; 0: as the server has it.")
+    ] = 0,
+    workers: Annotated[int, typer.Option(help="Inference processes that it is best served with; advice.")] = 0,
+    why: Annotated[str, typer.Option(help="What it was measured by; kept with it.")] = "",
+    reset: Annotated[bool, typer.Option("--reset", help="Run it as others again.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Say how a version is run wherever it is served, at once; without options, show it."""
+    from bailiwick.core.serving_setting import AS_SERVED, ServingSetting
+
+    wanted = ServingSetting(threads, most_rows, workers, why)
+    if reset and wanted != AS_SERVED:
+        raise InvalidInput("--reset takes the setting back, so nothing else goes with it.")
+    with open_session() as (platform, actor):
+        if reset or wanted != AS_SERVED:
+            found = platform.registry.set_serving(actor, model, version, wanted)
+        else:
+            found = platform.registry.version(actor.workspace, model, version)
+    told = setting_words(found.serving) or "it is run as the server runs every version"
+    answer(f"{model} version {version}: {told}.", found.serving, as_json=json)
+
+
+@app.command()
 def promote(
     model: ModelArgument,
     version: VersionArgument,
@@ -273,10 +303,12 @@ def _version_fields(version: ModelVersion) -> dict[str, object]:
         **_content_fields(version),
         "stage": "" if version.stage == "None" else version.stage,
         "source": version.source,
-        "tags": ", ".join(f"{key}={value}" for key, value in version.tags.items()),
+        "tags": ", ".join(f"{key}={value}" for key, value in version.tags.items() if key not in OWN_TAGS),
         "run": version.run_id,
         "snapshot": version.snapshot,
         "code": version.code_version,
+        "serving": setting_words(version.serving)
+        and f"{setting_words(version.serving)} ({version.serving.why or 'set by hand'})",
         "runtime": runtime_words(version) if version.package else "none: `bailiwick models package` makes a package",
         "training = serving": f"{'yes' if parity.get('passed') else 'NO'}, {agreed}" if agreed else "",
         "logged model": version.model_id,

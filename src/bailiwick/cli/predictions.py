@@ -29,6 +29,7 @@ def list_all(
     version: Annotated[int | None, typer.Option(help="Only by this version.")] = None,
     unit: Annotated[str, typer.Option(help="Only of this unit, whose value may be on record as a hash.")] = "",
     status: Annotated[int | None, typer.Option(help="Only with this HTTP status.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed: any status but 200.")] = False,
     since: Annotated[str, typer.Option(help="Received at this time or later (ISO 8601).")] = "",
     until: Annotated[str, typer.Option(help="Received before this time (ISO 8601).")] = "",
     limit: Annotated[int, typer.Option(help="How many.")] = 20,
@@ -39,7 +40,15 @@ def list_all(
     from bailiwick.endpoints.past import Sought
     from bailiwick.lifecycle.explaining.story import list_predictions
 
-    sought = Sought(model=model, version=version, unit=unit, status=status, start=_moment(since), end=_moment(until))
+    sought = Sought(
+        model=model,
+        version=version,
+        unit=unit,
+        status=status,
+        failed=failed,
+        start=_moment(since),
+        end=_moment(until),
+    )
     with open_session() as (platform, actor):
         page = list_predictions(platform, actor, sought, endpoint=endpoint, limit=limit, after=after)
     if json:

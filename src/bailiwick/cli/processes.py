@@ -35,6 +35,7 @@ def up(
     insecure: InsecureOption = None,
 ) -> None:
     """Start the whole server. Ctrl-C stops it."""
+    from bailiwick.processes.advice import worker_advice
     from bailiwick.processes.supervisor import Supervisor
 
     settings = load_settings(
@@ -53,6 +54,8 @@ def up(
         if settings.grpc_inference_port:
             say(f"  over gRPC      {settings.grpc_address}")
         say(f"  state          {settings.home.resolve()}")
+        for line in worker_advice(settings.route_cache / "routes.json", settings.serve_workers):
+            say(f"  {line}")
         supervisor.run()
         say("Stopping …")
 
@@ -88,11 +91,14 @@ def serve(
     insecure: InsecureOption = None,
 ) -> None:
     """Start one inference worker. Many may share one port."""
+    from bailiwick.processes.advice import worker_advice
     from bailiwick.serving.worker import serve_worker
 
     settings = load_settings(
         host=host, inference_port=inference_port, grpc_port=grpc_port, control_url=control_url, insecure=insecure
     )
+    for line in worker_advice(settings.route_cache / "routes.json"):
+        say(line, err=True)
     serve_worker(_prepared(settings), worker)
 
 

@@ -74,7 +74,7 @@ def start(
 ) -> None:
     """Start a canary: a registered version beside the one that serves."""
     config = _config(ramp, rollback_alpha, promote_beta, margin, min_units)
-    from bailiwick.lifecycle.release import releasable
+    from bailiwick.lifecycle.releasable import releasable
 
     with open_session() as (platform, actor):
         chosen = releasable(platform, actor, model, version)

@@ -11,7 +11,6 @@ from bailiwick.cli.output import JsonOption, print_fields, print_json
 from bailiwick.cli.progress import CountProgress
 from bailiwick.cli.session import open_session
 from bailiwick.cli.sources import OneSource, SourceArgument
-from bailiwick.core.actor import Permission
 from bailiwick.core.errors import InvalidInput
 
 SPARK = "spark"
@@ -25,9 +24,9 @@ def add_to(app: typer.Typer) -> None:
 
 def score(
     data: SourceArgument,
-    model: Annotated[str, typer.Option(help="MODEL, MODEL@ALIAS or MODEL/VERSION.")],
-    out: Annotated[str, typer.Option(help="Folder of Parquet files, or a Delta table's folder or URL.")],
-    format_: Annotated[str, typer.Option("--format", help="parquet or delta.")] = "parquet",
+    model: Annotated[str, typer.Option(help="MODEL, MODEL@ALIAS or MODEL@VERSION.")],
+    out: Annotated[str, typer.Option(help="Folder, or s3://, gs:// or az:// URL, of files or of a Delta table.")],
+    format_: Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or delta.")] = "parquet",
     keep: Annotated[
         list[str] | None,
         typer.Option(help="Column of the data to keep, such as an id; again for more. All by default."),
@@ -40,13 +39,14 @@ def score(
 ) -> None:
     """Answer every row of files or a table. Run again after any end, it finishes without double or missing rows."""
     from bailiwick.data.sources import open_source
-    from bailiwick.lifecycle.batch.story import find_version, score_source
+    from bailiwick.lifecycle.batch.story import check_may_score, find_version, score_source
 
     if not 1 <= part_rows <= _PARTS_MOST:
         raise InvalidInput(f"--part-rows is {part_rows}; it may be 1 to {_PARTS_MOST:,}.")
     if workers < 0:
         raise InvalidInput(f"--workers is {workers}; it may be 0 or more.")
-    with open_session(needs=Permission.PREDICTIONS_WRITE) as (platform, actor):
+    with open_session() as (platform, actor):
+        check_may_score(actor)
         version = find_version(platform, actor.workspace, model)
         if engine:
             scored: Any = _on_spark(platform, actor, data, version, out, engine, format_, keep)

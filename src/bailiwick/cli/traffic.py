@@ -36,7 +36,7 @@ def policy(
     slow_ms: Annotated[int | None, typer.Option(help="Milliseconds after which a variant is too slow.")] = None,
     queue: Annotated[int | None, typer.Option(help="Most requests that wait in a worker.")] = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Longest wait of requests that state none.")] = None,
-    quota: Annotated[float | None, typer.Option(help="Requests a second of one client, in each worker.")] = None,
+    quota: Annotated[float | None, typer.Option(help="Requests a second of one client, on each machine.")] = None,
     burst: Annotated[int | None, typer.Option(help="Requests at once of one client.")] = None,
     quota_by: Annotated[str | None, typer.Option(help="address, token or header:NAME.")] = None,
     priority_header: Annotated[str | None, typer.Option(help="Header that says high, normal or low.")] = None,

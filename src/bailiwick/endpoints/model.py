@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from bailiwick.core.serving_setting import AS_SERVED, ServingSetting
 from bailiwick.endpoints.recording import EVERYTHING_KEPT, Recording
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,99}")
@@ -22,14 +23,29 @@ def is_endpoint_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-class Variant(Struct, frozen=True):
-    """One model version serving a share of an endpoint: `weight` in basis points, `package` the digest of its ONNX blob."""
+class Variant(Struct, frozen=True, omit_defaults=True):
+    """One model version serving a share of an endpoint: `weight` in basis points, `package` the digest of its ONNX blob.
+
+    `setting` says how the version is run; it stands in route tables only, for the registry keeps it.
+    """
 
     name: str
     model: str
     version: int
     package: str
     weight: int
+    setting: ServingSetting = AS_SERVED
+
+    @property
+    def loading(self) -> str:
+        """What is loaded to run it, by a name: the same package with as many threads is loaded once."""
+        return self.package if self.setting.threads == 1 else f"{self.package}@{self.setting.threads}"
+
+
+def package_of(loading: str) -> tuple[str, int]:
+    """The digest of the package, and the threads it is run by."""
+    package, _, threads = loading.partition("@")
+    return package, int(threads or 1)
 
 
 class Shadow(Struct, frozen=True):
@@ -119,11 +135,39 @@ class Endpoint(Struct, frozen=True):
     policy: Policy = NO_POLICY
 
     @property
-    def packages(self) -> set[str]:
-        """Digests of all that it takes to answer by this, whoever answers."""
+    def every_variant(self) -> tuple[Variant, ...]:
+        """All that it takes to answer by this, whoever answers."""
         others = [shadow.variant for shadow in self.policy.shadows]
         others += [fallback.variant for fallback in self.policy.fallbacks if fallback.variant is not None]
-        return {variant.package for variant in (*self.variants, *others)}
+        return (*self.variants, *others)
+
+    @property
+    def packages(self) -> set[str]:
+        """Digests of what is to be fetched."""
+        return {variant.package for variant in self.every_variant}
+
+    @property
+    def loadings(self) -> set[str]:
+        """Names of what is to be loaded (see `Variant.loading`)."""
+        return {variant.loading for variant in self.every_variant}
+
+    def with_settings(self, settings: Mapping[tuple[str, int], ServingSetting]) -> Endpoint:
+        """The same, with each variant saying how it is run, by (model, version)."""
+        if not settings:
+            return self
+
+        def told(variant: Variant) -> Variant:
+            return structs.replace(variant, setting=settings.get((variant.model, variant.version), AS_SERVED))
+
+        policy = structs.replace(
+            self.policy,
+            shadows=tuple(structs.replace(each, variant=told(each.variant)) for each in self.policy.shadows),
+            fallbacks=tuple(
+                structs.replace(each, variant=told(each.variant)) if each.variant is not None else each
+                for each in self.policy.fallbacks
+            ),
+        )
+        return structs.replace(self, variants=tuple(told(each) for each in self.variants), policy=policy)
 
 
 class RouteTable(Struct, frozen=True):

@@ -83,13 +83,16 @@ class PastPrediction:
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """Which predictions: every part that is given must hold. `start` and `end` bound arrival, [start, end)."""
+    """Which predictions: every part that is given must hold. `start` and `end` bound arrival, [start, end); `failed` is any
+    status but 200.
+    """
 
     model: str = ""
     version: int | None = None
     variant: str = ""
     unit: str = ""
     status: int | None = None
+    failed: bool = False
     start: int | None = None
     end: int | None = None
 
@@ -220,6 +223,8 @@ class PastPredictions:
         ]
         if sought.unit:
             parts.append(pc.field("unit").isin([sought.unit, str(self._pseudonyms.of(key, sought.unit))]))
+        if sought.failed:
+            parts.append(pc.field("status") != _ANSWERED)
         if sought.start is not None:
             parts.append(pc.field("received") >= sought.start)
         if sought.end is not None:

@@ -18,11 +18,8 @@ _SENSITIVE = frozenset({"authorization", "cookie", "host", "content-length", "tr
 def check_policy(policy: Policy) -> None:
     """Raises InvalidInput naming the part that cannot be."""
     for what, header in (("override_header", policy.override_header), ("priority_header", policy.priority_header)):
-        if header and (not _HEADER.fullmatch(header) or header in _SENSITIVE):
-            raise InvalidInput(
-                f"{what} {header!r} cannot be used: a header's name in lower case that says nothing else, such as "
-                "'x-bailiwick-variant'."
-            )
+        if header:
+            check_header(header, what)
     _check_counts(policy)
     names = [shadow.variant.name for shadow in policy.shadows]
     if len(set(names)) != len(names):
@@ -36,6 +33,24 @@ def check_policy(policy: Policy) -> None:
             raise InvalidInput("A fallback is a version, the previous version, or an answer: exactly one of them.")
     if policy.quota is not None:
         _check_quota(policy.quota)
+
+
+def check_header(header: str, what: str = "header") -> None:
+    """Raises InvalidInput for a name that no header can have, or that already means something to everybody."""
+    if not _HEADER.fullmatch(header) or header in _SENSITIVE:
+        raise InvalidInput(
+            f"{what} {header!r} cannot be used: a header's name in lower case that says nothing else, such as "
+            "'x-bailiwick-variant'."
+        )
+
+
+def check_teller(by: str) -> None:
+    """Raises InvalidInput for a way of telling clients apart that there is not."""
+    kind, _, header = by.partition(":")
+    if by not in {"address", "token"} and not (kind == "header" and _HEADER.fullmatch(header)):
+        raise InvalidInput(
+            f"A quota by {by!r} is not known; choose 'address', 'token', or 'header:NAME' with a name in lower case."
+        )
 
 
 def _check_counts(policy: Policy) -> None:
@@ -59,11 +74,7 @@ def _check_counts(policy: Policy) -> None:
 
 
 def _check_quota(quota: Quota) -> None:
-    kind, _, header = quota.by.partition(":")
-    if quota.by not in {"address", "token"} and not (kind == "header" and _HEADER.fullmatch(header)):
-        raise InvalidInput(
-            f"A quota by {quota.by!r} is not known; choose 'address', 'token', or 'header:NAME' with a name in lower case."
-        )
+    check_teller(quota.by)
     if not 0 < quota.per_second <= MOST_CLIENTS_PER_SECOND or not 1 <= quota.burst <= MOST_CLIENTS_PER_SECOND:
         raise InvalidInput(
             f"A quota of {quota.per_second:g} requests a second with bursts of {quota.burst} is none: more than 0, and 1."

@@ -63,7 +63,8 @@ class WorkerReport:
     """How one inference process is doing; `counts` are since it started.
 
     `worker` is the same from start to end of a process and never that of another. `failures` are endpoints that it has no
-    version of, with the reason. `leaving` says that it is about to end because it was asked to.
+    version of, with the reason. `breakers` has, by endpoint and variant, each breaker that is not closed: `open` (left alone)
+    or `trying`. `leaving` says that it is about to end because it was asked to.
     """
 
     worker: str
@@ -72,3 +73,4 @@ class WorkerReport:
     failures: dict[str, str] = field(default_factory=dict)
     counts: dict[str, Counts] = field(default_factory=dict)
     leaving: bool = False
+    breakers: dict[str, dict[str, str]] = field(default_factory=dict)

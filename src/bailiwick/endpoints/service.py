@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -11,8 +12,10 @@ from sqlalchemy import Row, Select, insert, select, update
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import InvalidInput, NotFound
 from bailiwick.core.ids import new_id
+from bailiwick.core.serving_setting import ServingSetting
 from bailiwick.endpoints.model import (
     BASIS_POINTS,
+    NO_POLICY,
     ROLLED_BACK,
     ROUTE_FORMAT,
     Endpoint,
@@ -24,7 +27,7 @@ from bailiwick.endpoints.model import (
     served_before,
 )
 from bailiwick.endpoints.policy import check_policy
-from bailiwick.endpoints.recording import Recording, checked
+from bailiwick.endpoints.recording import EVERYTHING_KEPT, Recording, checked
 from bailiwick.endpoints.tables import changes, endpoints, revisions
 from bailiwick.store.records import Change, Records
 
@@ -52,24 +55,56 @@ class NoneMarked:
         return frozenset()
 
 
+class ServingSettings(Protocol):
+    """Knows how model versions are to be run."""
+
+    def of_models(self, workspace: str, models: Collection[str]) -> Mapping[tuple[str, int], ServingSetting]:
+        """Of the versions of these models that are to be run otherwise than others, by (model, version)."""
+        ...
+
+
+class NoneSet:
+    """For installations, and tests, without settings."""
+
+    def of_models(self, workspace: str, models: Collection[str]) -> Mapping[tuple[str, int], ServingSetting]:  # noqa: ARG002 - the port's shape
+        """Nothing."""
+        return {}
+
+
 class EndpointService:
     """Endpoints of every workspace. Each change of traffic is one epoch of the endpoint and one revision of the workspace."""
 
-    def __init__(self, records: Records, personal: PersonalColumns | None = None) -> None:
+    def __init__(
+        self, records: Records, personal: PersonalColumns | None = None, settings: ServingSettings | None = None
+    ) -> None:
         self._records = records
         self._personal = personal or NoneMarked()
+        self._settings = settings or NoneSet()
 
     def deploy(
-        self, actor: Actor, name: str, *, model: str, version: int, package: str, key: str = "", time: str = ""
+        self,
+        actor: Actor,
+        name: str,
+        *,
+        model: str,
+        version: int,
+        package: str,
+        key: str = "",
+        time: str = "",
+        policy: Policy | None = None,
+        recording: Recording | None = None,
     ) -> Endpoint:
         """Create the endpoint, or give this version all of its traffic; repeating it changes nothing.
 
-        An empty `key` or `time` keeps what the endpoint has.
+        An empty `key` or `time` keeps what the endpoint has. A new endpoint has `policy` and `recording` from its first
+        request on; one that is there keeps its own.
         """
         _check_name(name)
+        begun = _Begun(policy or NO_POLICY, checked(recording or EVERYTHING_KEPT))
+        check_policy(begun.policy)
         only = (Variant(name=f"v{version}", model=model, version=version, package=package, weight=BASIS_POINTS),)
         existing = self._find(actor.workspace, name)
-        wanted = _wanted(existing, name, only, key=key, time=time)
+        wanted = _wanted(existing, name, only, begun, key=key, time=time)
         if wanted == existing:
             actor.require(Permission.ENDPOINTS_DEPLOY)
             return wanted
@@ -79,8 +114,11 @@ class EndpointService:
             _next_revision(change)
             row = change.execute(_select_one(change.workspace, name)).first()
             current = _endpoint(row) if row else None
-            changed = _write(change, current, _wanted(current, name, only, key=key, time=time), reason, marked)
+            coming = _wanted(current, name, only, begun, key=key, time=time)
+            changed = _write(change, current, coming, reason, marked)
             change.record("endpoint.deployed", f"endpoint/{name}", **_detail(changed, reason))
+            if current is None:
+                _record_begun(change, changed, begun, reason)
         return changed
 
     def set_variants(self, actor: Actor, name: str, variants: Sequence[Variant], *, reason: str) -> Endpoint:
@@ -132,8 +170,7 @@ class EndpointService:
             values = {"recording": msgspec.json.encode(kept).decode(), "updated": change.time}
             chosen = (endpoints.c.workspace == change.workspace) & (endpoints.c.name == name)
             change.execute(update(endpoints).where(chosen).values(**values))
-            told = {"before": msgspec.to_builtins(current.recording), "after": msgspec.to_builtins(kept)}
-            change.record("endpoint.recording_set", f"endpoint/{name}", reason=reason[:MAX_REASON], **told)
+            _record_recording(change, name, current.recording, kept, reason)
         return msgspec.structs.replace(current, recording=kept)
 
     def set_policy(self, actor: Actor, name: str, policy: Policy, *, reason: str) -> Endpoint:
@@ -153,12 +190,7 @@ class EndpointService:
             chosen = (endpoints.c.workspace == change.workspace) & (endpoints.c.name == name)
             encoded = msgspec.json.encode(wanted.policy).decode()
             change.execute(update(endpoints).where(chosen).values(policy=encoded, updated=change.time))
-            change.record(
-                "endpoint.policy_set",
-                f"endpoint/{name}",
-                reason=reason[:MAX_REASON],
-                policy=msgspec.to_builtins(wanted.policy),
-            )
+            _record_policy(change, wanted, reason)
         return wanted
 
     def endpoint(self, workspace: str, name: str) -> Endpoint:
@@ -181,7 +213,17 @@ class EndpointService:
             revision = connection.scalar(_select_revision(workspace)) or 0
             rows = connection.execute(select(endpoints).where(endpoints.c.workspace == workspace))
             found = sorted((_endpoint(row) for row in rows), key=lambda endpoint: endpoint.name)
-        return RouteTable(format=ROUTE_FORMAT, revision=revision, endpoints=tuple(found))
+        models = {variant.model for endpoint in found for variant in endpoint.every_variant}
+        settings = {
+            version: msgspec.structs.replace(setting, why="")
+            for version, setting in self._settings.of_models(workspace, models).items()
+        }
+        told = tuple(endpoint.with_settings(settings) for endpoint in found)
+        return RouteTable(format=ROUTE_FORMAT, revision=revision, endpoints=told)
+
+    def setting_changed(self, change: Change) -> None:
+        """How a version is run has changed as part of `change`: have workers ask for the route table."""
+        _next_revision(change)
 
     def revision(self, workspace: str) -> int:
         """The workspace's routing revision, 0 before the first deploy: one indexed row, cheap enough to poll."""
@@ -232,9 +274,19 @@ class EndpointService:
         return _endpoint(row) if row else None
 
 
-def _wanted(current: Endpoint | None, name: str, variants: tuple[Variant, ...], *, key: str, time: str) -> Endpoint:
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What a new endpoint begins with."""
+
+    policy: Policy
+    recording: Recording
+
+
+def _wanted(
+    current: Endpoint | None, name: str, variants: tuple[Variant, ...], begun: _Begun, *, key: str, time: str
+) -> Endpoint:
     if current is None:
-        return Endpoint(name=name, salt=new_id(), epoch=0, variants=variants, key=key, time=time)
+        return Endpoint(name, new_id(), 0, variants, key, time, begun.recording, begun.policy)
     return msgspec.structs.replace(current, variants=variants, key=key or current.key, time=time or current.time)
 
 
@@ -277,6 +329,24 @@ def _write(
         )
     )
     return changed
+
+
+def _record_begun(change: Change, made: Endpoint, begun: _Begun, reason: str) -> None:
+    """Entries like those of changes that came later, so that nobody needs to look in two places."""
+    if begun.policy != NO_POLICY:
+        _record_policy(change, made, reason)
+    if begun.recording != EVERYTHING_KEPT:
+        _record_recording(change, made.name, EVERYTHING_KEPT, made.recording, reason)
+
+
+def _record_policy(change: Change, after: Endpoint, reason: str) -> None:
+    told = {"reason": reason[:MAX_REASON], "policy": msgspec.to_builtins(after.policy)}
+    change.record("endpoint.policy_set", f"endpoint/{after.name}", **told)
+
+
+def _record_recording(change: Change, name: str, before: Recording, after: Recording, reason: str) -> None:
+    told = {"before": msgspec.to_builtins(before), "after": msgspec.to_builtins(after)}
+    change.record("endpoint.recording_set", f"endpoint/{name}", reason=reason[:MAX_REASON], **told)
 
 
 def _with_previous(change: Change, wanted: Endpoint, *coming: RouteChange) -> Endpoint:
@@ -343,7 +413,7 @@ def _detail(endpoint: Endpoint, reason: str) -> dict[str, object]:
     return {
         "epoch": endpoint.epoch,
         "reason": reason,
-        "variants": [msgspec.structs.asdict(variant) for variant in endpoint.variants],
+        "variants": msgspec.to_builtins(endpoint.variants),
     }
 
 

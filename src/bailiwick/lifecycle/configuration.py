@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bailiwick.core.actor import Actor
 from bailiwick.lifecycle.declared_models import keep_models
+from bailiwick.lifecycle.declared_serving import keep_serving
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.stakeholders import keep_stakeholders
 from bailiwick.lifecycle.training.pipeline import pipeline_name
@@ -16,7 +17,7 @@ from bailiwick.rollout.canary import CanaryConfig
 
 
 def apply_project(platform: Platform, actor: Actor, project: Project) -> Project:
-    """Let the platform act by this project file from now on: its approval rules hold at once."""
+    """Let the platform act by this project file from now on: its rules of approval, and those of its endpoint, hold at once."""
     applied = platform.projects.apply(actor, project)
     for target, rule in applied.govern.approvals.items():
         platform.governance.set_policy(
@@ -35,6 +36,7 @@ def apply_project(platform: Platform, actor: Actor, project: Project) -> Project
     _keep_schedules(platform, actor, applied)
     keep_stakeholders(platform, actor, applied)
     keep_models(platform, actor, project)
+    keep_serving(platform, actor, project)  # last, for a policy may name models of the file
     return applied
 
 

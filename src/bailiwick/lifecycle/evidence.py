@@ -71,6 +71,7 @@ def _sections(platform: Platform, version: ModelVersion, origins: Origins, card:
         sections.files_section(version, origins),
         sections.tags_section(version, platform.registry.model(workspace, model)),
         sections.gates_section(origins),
+        sections.importance_section(origins),
         sections.parity_section(version, origins),
         sections.limits_section(version, card.metrics, origins),
         sections.inputs_section(platform, version, origins),

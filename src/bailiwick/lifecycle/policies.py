@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -10,7 +10,7 @@ from bailiwick.core.actor import Actor
 from bailiwick.core.errors import Conflict
 from bailiwick.endpoints.model import BreakerRule, Endpoint, Fallback, OutputValue, Policy, Quota, Shadow, Variant
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.lifecycle.release import releasable
+from bailiwick.lifecycle.releasable import releasable
 
 
 class ShadowStated(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,11 +50,23 @@ def set_policy(platform: Platform, actor: Actor, name: str, stated: PolicyStated
     unless it has answered here before. Raises NotFound, NotAllowed, Conflict, InvalidInput.
     """
     endpoint = platform.endpoints.endpoint(actor.workspace, name)
-    policy = Policy(
+    history = platform.endpoints.history(actor.workspace, name) if stated.fallbacks else []
+    served = [variant for change in history for variant in change.variants if variant.weight]
+    policy = resolved(platform, actor, stated, models={each.model for each in endpoint.variants}, served=served)
+    return platform.endpoints.set_policy(actor, name, policy, reason=reason)
+
+
+def resolved(
+    platform: Platform, actor: Actor, stated: PolicyStated, *, models: Collection[str], served: Sequence[Variant] = ()
+) -> Policy:
+    """With the packages of the versions that are named. `models` are the endpoint's own, by which variants get their
+    names; what it `served` before may answer again. Raises NotFound, NotAllowed, Conflict.
+    """
+    return Policy(
         override_header=stated.override_header,
         override_parameter=stated.override_parameter,
-        shadows=tuple(_shadow(platform, actor, endpoint, each) for each in stated.shadows),
-        fallbacks=tuple(_fallback(platform, actor, endpoint, each) for each in stated.fallbacks),
+        shadows=tuple(_shadow(platform, actor, models, each) for each in stated.shadows),
+        fallbacks=tuple(_fallback(platform, actor, models, served, each) for each in stated.fallbacks),
         breaker=stated.breaker,
         slow_ms=stated.slow_ms,
         queue=stated.queue,
@@ -62,7 +74,6 @@ def set_policy(platform: Platform, actor: Actor, name: str, stated: PolicyStated
         quota=stated.quota,
         priority_header=stated.priority_header,
     )
-    return platform.endpoints.set_policy(actor, name, policy, reason=reason)
 
 
 def stated(policy: Policy) -> PolicyStated:
@@ -89,33 +100,29 @@ def _fallback_stated(fallback: Fallback) -> FallbackStated:
     return FallbackStated(answer={each.output: each.value for each in fallback.answer})
 
 
-def _shadow(platform: Platform, actor: Actor, endpoint: Endpoint, wanted: ShadowStated) -> Shadow:
+def _shadow(platform: Platform, actor: Actor, models: Collection[str], wanted: ShadowStated) -> Shadow:
     version = platform.registry.version(actor.workspace, wanted.model, wanted.version)
     if not version.package:
         raise Conflict(
             f"Version {wanted.version} of model {wanted.model!r} has no package, so it cannot be run.",
             hint=f"`bailiwick models package {wanted.model} {wanted.version}` makes one.",
         )
-    return Shadow(_variant(endpoint, wanted.model, wanted.version, version.package), wanted.share)
+    return Shadow(_variant(models, wanted.model, wanted.version, version.package), wanted.share)
 
 
-def _fallback(platform: Platform, actor: Actor, endpoint: Endpoint, wanted: FallbackStated) -> Fallback:
+def _fallback(
+    platform: Platform, actor: Actor, models: Collection[str], served: Sequence[Variant], wanted: FallbackStated
+) -> Fallback:
     answer = _values(wanted.answer or {})
     if not wanted.model:
         return Fallback(previous=wanted.previous, answer=answer)
-    history = platform.endpoints.history(actor.workspace, endpoint.name)
-    served = [
-        each
-        for change in history
-        for each in change.variants
-        if each.weight and (each.model, each.version) == (wanted.model, wanted.version)
-    ]
-    if served:
+    before = [each for each in served if (each.model, each.version) == (wanted.model, wanted.version)]
+    if before:
         platform.registry.version(actor.workspace, wanted.model, wanted.version)
-        package = served[-1].package
+        package = before[-1].package
     else:
         package = releasable(platform, actor, wanted.model, wanted.version).package
-    variant = _variant(endpoint, wanted.model, wanted.version, package)
+    variant = _variant(models, wanted.model, wanted.version, package)
     return Fallback(variant, wanted.previous, answer)
 
 
@@ -123,8 +130,7 @@ def _values(answer: Mapping[str, bool | float | str]) -> tuple[OutputValue, ...]
     return tuple(OutputValue(output, value) for output, value in answer.items())
 
 
-def _variant(endpoint: Endpoint, model: str, version: int, package: str) -> Variant:
+def _variant(models: Collection[str], model: str, version: int, package: str) -> Variant:
     """Named as rollouts name variants: by the number alone where the endpoint serves the same model."""
-    ours = {each.model for each in endpoint.variants}
-    name = f"v{version}" if model in ours else f"{model}-v{version}"
+    name = f"v{version}" if model in models else f"{model}-v{version}"
     return Variant(name, model, version, package, 0)

@@ -8,31 +8,17 @@ killed half-way is simply made again.
 from __future__ import annotations
 
 from bailiwick.core.actor import Actor
-from bailiwick.core.errors import Conflict, NotAllowed, NotFound
+from bailiwick.core.errors import NotAllowed, NotFound
 from bailiwick.lifecycle.configuration import canary_config, expected_loss, monitor_config
+from bailiwick.lifecycle.declared_serving import beginning, keep_promises
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.releasable import PRODUCTION
 from bailiwick.monitoring.model import WATCHED, AlarmStatus
 from bailiwick.pipelines.project import Project
 from bailiwick.registry.model import ModelVersion
 from bailiwick.rollout.model import Rollout, Status
 
 CANDIDATE = "candidate"
-PRODUCTION = "production"
-
-
-def releasable(platform: Platform, actor: Actor, model: str, number: int) -> ModelVersion:
-    """The version, if it may serve: what people start by hand passes the same gate. Raises NotFound, NotAllowed.
-
-    Raises Conflict for a version without a package, which is what endpoints serve.
-    """
-    version = platform.registry.version(actor.workspace, model, number)
-    if not version.package:
-        raise Conflict(
-            f"Version {number} of model {model!r} has no package, so no endpoint can serve it.",
-            hint=f"It was registered from a source: `bailiwick models package {model} {number}` makes one.",
-        )
-    platform.governance.check(actor, model, number, PRODUCTION, version.created_by)
-    return version
 
 
 def release_proposed(platform: Platform, actor: Actor) -> list[str]:
@@ -93,6 +79,8 @@ def _release(platform: Platform, actor: Actor, project: Project, version: ModelV
 
 
 def _first_release(platform: Platform, actor: Actor, project: Project, version: ModelVersion) -> str:
+    begun = beginning(platform, actor, project)
+    keep_promises(platform, actor, project)
     platform.registry.set_alias(actor, version.model, PRODUCTION, version.number, reason="first deployment")
     platform.endpoints.deploy(
         actor,
@@ -102,6 +90,8 @@ def _first_release(platform: Platform, actor: Actor, project: Project, version: 
         package=version.package,
         key=project.data.key,
         time=project.data.time,
+        policy=begun.policy,
+        recording=begun.recording,
     )
     return f"{version.model} version {version.number} serves endpoint {project.deploy.endpoint}"
 

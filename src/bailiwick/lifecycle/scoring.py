@@ -137,6 +137,7 @@ class Scorer:
             file = written(platform, package, Path(folder))
             other = kind_of(file) != ONNX
         self._package: _Graph | Program = Program(platform, package) if other else _Graph(platform.blobs.get(package))
+        self.is_graph = not other
         self.inputs = self._package.inputs
         self.answers = OUTPUT in self._package.outputs
 

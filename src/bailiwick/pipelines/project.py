@@ -18,7 +18,6 @@ from bailiwick.pipelines.notation import holdout_text
 from bailiwick.pipelines.project_errors import complain, to_problems
 from bailiwick.pipelines.sections import (
     Data,
-    Deploy,
     Evaluate,
     Govern,
     MadeModel,
@@ -29,6 +28,7 @@ from bailiwick.pipelines.sections import (
     Train,
     Transform,
 )
+from bailiwick.pipelines.serving_sections import Deploy
 from bailiwick.pipelines.yaml_document import MAX_BYTES, Document, Problem, read_document
 
 FILE_NAME = "bailiwick.yaml"

@@ -138,6 +138,9 @@ _SENTENCES: dict[str, Callable[[Any, Mapping[str, Any], Path, type[BaseModel]], 
         f"{value!r} does not do: {_form(model, path, context['pattern'])}.{_example(model, path)}"
     ),
     "too_short": lambda _value, _context, _path, _model: "must not be empty.",
+    "too_long": lambda value, context, _path, _model: (
+        f"must have at most {context['max_length']} items, and has {len(value)}."
+    ),
     "string_too_short": lambda _value, _context, _path, _model: "must not be empty.",
     "value_error": lambda _value, context, _path, _model: str(context["error"]),
 }

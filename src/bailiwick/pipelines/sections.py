@@ -305,35 +305,6 @@ class Evaluate(Section):
     holdout: HoldoutText = Field(default=Holdout(0.2), description="Rows kept from training for the measurement")
 
 
-class Canary(Section):
-    """A new version gets growing shares of traffic for as long as the evidence allows."""
-
-    ramp: tuple[Annotated[float, Field(gt=0, le=100)], ...] = Field(
-        default=(1, 5, 25, 50, 100), min_length=1, description="Shares of traffic in percent, rising, the last is 100"
-    )
-    rollback_alpha: Fraction = Field(default=0.01, description="Chance of rolling back a version that is no worse")
-    promote_beta: Fraction = Field(
-        default=0.05, description="Chance of promoting a version that is worse by the margin"
-    )
-    margin: float = Field(
-        default=1.25, gt=1, description="Ratio of error rates from which on a version counts as worse"
-    )
-    min_units: int = Field(default=500, ge=1, description="Units with an outcome before a share may grow")
-
-
-class Strategy(Section):
-    """How a new version takes over from the one that serves; without `canary`, all at once."""
-
-    canary: Canary | None = None
-
-
-class Deploy(Section):
-    """The stable name that is called, and how a new version takes it over. Without it the name is the project's."""
-
-    endpoint: Name
-    strategy: Strategy = Strategy()
-
-
 class Drift(Section):
     """How often drift may be alarmed for nothing, and the smallest drift that matters."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from bailiwick.core.actor import Permission
-from bailiwick.core.errors import InvalidInput
+from bailiwick.core.actor import Actor, Permission
+from bailiwick.core.errors import InvalidInput, NotAllowed
 
 VIEWER = frozenset({Permission.READ})
 EDITOR = VIEWER | {
@@ -41,6 +41,19 @@ ROLES: Mapping[str, frozenset[Permission]] = MappingProxyType(
         "service": SERVICE,
     }
 )
+
+
+def require_all(actor: Actor, *needed: Permission, to: str) -> None:
+    """Raises NotAllowed naming everything that the actor lacks `to` do something, and the roles that have it."""
+    lacking = [each.value for each in needed if each not in actor.permissions]
+    if lacking:
+        roles = [name for name, granted in ROLES.items() if granted.issuperset(needed)]
+        raise NotAllowed(
+            f"{actor.name} may not {to} in workspace {actor.workspace!r}: it needs the "
+            f"{'permissions' if len(needed) > 1 else 'permission'} {' and '.join(needed)}, and lacks {' and '.join(lacking)}.",
+            hint=f"Roles that have all of it: {', '.join(sorted(roles))}. Who may manage identities (an administrator) makes "
+            "an identity with one of them: `bailiwick users create NAME --role ROLE`.",
+        )
 
 
 def permissions_of(roles: Iterable[str]) -> frozenset[Permission]:

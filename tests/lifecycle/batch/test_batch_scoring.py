@@ -7,27 +7,37 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+import obstore
 import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from onnx import TensorProto, helper
+from pyarrow import csv
 
 from bailiwick.app import open_platform
 from bailiwick.core.actor import Actor
-from bailiwick.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from bailiwick.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
 from bailiwick.core.settings import Settings
+from bailiwick.data.reading.places import open_store
 from bailiwick.data.sources import open_source
-from bailiwick.lifecycle.batch.parts import STATE, cut
+from bailiwick.lifecycle.batch.encodings import ENCODINGS
+from bailiwick.lifecycle.batch.outputs import STATE
+from bailiwick.lifecycle.batch.parts import Job, cut
 from bailiwick.lifecycle.batch.story import Scored, find_version, score_source
 from bailiwick.lifecycle.lineage.walk import trace
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.registry.model import ModelVersion
+from bailiwick.security.roles import permissions_of
+from tests_support.s3 import fresh_bucket
 from tests_support.serving import package_bytes, signed
 
 ROWS = 5_000
@@ -104,6 +114,11 @@ def score(platform: Platform, admin: Actor, version: ModelVersion, data: Path, t
     return run
 
 
+def score_to(platform: Platform, actor: Actor, version: ModelVersion, data: Path, out: str, **options: Any) -> Scored:
+    source = open_source(str(data / "*.parquet"), Path("/"))
+    return score_source(platform, actor, source, version, out, rows_a_part=700, workers=2, **options)
+
+
 def read(folder: Path) -> pa.Table:
     files = sorted(folder.glob("part-*.parquet"))
     return pa.concat_tables([pq.read_table(file) for file in files])
@@ -146,9 +161,77 @@ def test_a_source_that_has_changed_is_told_and_begun_anew_on_request(score: Scor
     assert read(tmp_path / "out")["id"].to_pylist()[2_500] == "r90000"
 
 
+@pytest.mark.parametrize("format_", ["parquet", "delta"])
+def test_a_source_that_has_fewer_rows_than_were_scored_is_no_finished_job(
+    score: Score, data: Path, format_: str
+) -> None:
+    assert score(format=format_, rows_a_part=ROWS // 4).parts == 4
+    (data / "3.parquet").unlink()
+    with pytest.raises(Conflict, match="has changed since part 3"):
+        score(format=format_, rows_a_part=ROWS // 4)
+
+
+def test_a_delta_table_takes_no_rows_of_a_source_for_scored_that_were_others(
+    score: Score, tmp_path: Path, data: Path
+) -> None:
+    score(format="delta")
+    pq.write_table(table(ROWS // 4, 90_000), data / "2.parquet", row_group_size=300)
+    with pytest.raises(Conflict, match=r"has changed since part 3.*another table"):
+        score(format="delta")
+    assert DeltaTable(str(tmp_path / "out")).to_pyarrow_table().num_rows == ROWS
+
+
+def test_files_of_text_have_the_same_rows_as_parquet(score: Score, tmp_path: Path) -> None:
+    score("csv", format="csv")
+    found = pa.concat_tables(csv.read_csv(path) for path in sorted((tmp_path / "csv").glob("part-*.csv")))
+    assert found.schema.names == ["id", "x", "carrier", "probability"]
+    assert found["probability"].to_pylist() == expected(table())
+    assert score("csv", format="csv").before == ROWS
+    score("lines", format="jsonl")
+    lines = [
+        msgspec.json.decode(line)
+        for path in sorted((tmp_path / "lines").glob("part-*.jsonl"))
+        for line in path.read_bytes().splitlines()
+    ]
+    assert lines == [
+        row | {"probability": answer} for row, answer in zip(table().to_pylist(), expected(table()), strict=True)
+    ]
+    with pytest.raises(Conflict, match="format"):
+        score("csv", format="jsonl")
+    assert score("csv", format="jsonl", overwrite=True).before == 0
+    assert not list((tmp_path / "csv").glob("*.csv"))
+
+
+def test_times_and_numbers_that_json_lacks_are_written_as_json_can(tmp_path: Path) -> None:
+    moment = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
+    rows = pa.table(
+        {
+            "ns": pa.array([moment], pa.timestamp("ns", "UTC")),
+            "day": pa.array([moment.date()]),
+            "nan": pa.array([float("nan")]),
+            "price": pa.array([Decimal("1.50")]),
+            "list": pa.array([[1.0, None]]),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    ENCODINGS["jsonl"].write(rows, sink)
+    assert msgspec.json.decode(sink.getvalue().to_pybytes()) == {
+        "ns": "2024-05-06T07:08:09.123456+00:00",
+        "day": "2024-05-06",
+        "nan": None,
+        "price": "1.50",
+        "list": [1.0, None],
+    }
+
+
+def test_a_job_of_parquet_is_called_as_it_was_before_there_were_other_files() -> None:
+    job = Job("p", "s", (("x", "double"),), ("x",), 700, 100)
+    assert job.digest == "e5651d99b44cf3956aebf3c13caffe82273b3b874e35c569eecb0075b3086906"
+
+
 def test_another_job_does_not_go_on_where_this_one_was(score: Score, tmp_path: Path) -> None:
     score()
-    with pytest.raises(Conflict, match="another model, source or choice"):
+    with pytest.raises(Conflict, match="another model, source, format or choice"):
         score(keep=["id"])
     (tmp_path / "mine").mkdir()
     pq.write_table(table(3), tmp_path / "mine" / "a.parquet")
@@ -184,7 +267,7 @@ def test_a_model_that_refuses_a_row_ends_the_job_with_the_part(
 
 
 def test_what_cannot_be_scored_is_said_before_anything_is_written(
-    platform: Platform, admin: Actor, viewer: Actor, version: ModelVersion, score: Score, tmp_path: Path
+    platform: Platform, admin: Actor, viewer: Actor, version: ModelVersion, score: Score, data: Path, tmp_path: Path
 ) -> None:
     pq.write_table(table(3).drop(["carrier"]), tmp_path / "less.parquet")
     source = open_source("less.parquet", tmp_path)
@@ -194,9 +277,22 @@ def test_what_cannot_be_scored_is_said_before_anything_is_written(
     with pytest.raises(InvalidInput, match="Column to keep"):
         score(keep=["nothing"])
     with pytest.raises(InvalidInput, match="Format"):
-        score(format="csv")
+        score(format="xml")
+    with pytest.raises(InvalidInput, match="page of the web"):
+        score_to(platform, admin, version, data, "https://example.com/scored")
     with pytest.raises(NotAllowed):
         score_source(platform, viewer, source, version, str(tmp_path / "none"))
+
+
+def test_who_lacks_a_part_of_the_right_to_score_is_told_which_and_who_grants_it(
+    platform: Platform, version: ModelVersion, data: Path, tmp_path: Path
+) -> None:
+    operator = Actor("o", "olga", "default", permissions_of(["operator"]))
+    with pytest.raises(NotAllowed) as refused:
+        score_to(platform, operator, version, data, str(tmp_path / "none"))
+    assert "needs the permissions predictions.write and tracking.write, and lacks tracking.write" in str(refused.value)
+    assert "Roles that have all of it: admin, editor." in str(refused.value)
+    assert not (tmp_path / "none").exists()
 
 
 def test_versions_are_named_by_alias_number_or_production(
@@ -208,6 +304,7 @@ def test_versions_are_named_by_alias_number_or_production(
     platform.registry.set_alias(admin, "late", "best", 1, reason="it is")
     assert find_version(platform, "default", "late@best").number == 1
     assert find_version(platform, "default", "late/2").number == 2
+    assert find_version(platform, "default", "late@2").number == 2
     with pytest.raises(NotFound):
         find_version(platform, "default", "late@worst")
     with pytest.raises(InvalidInput, match="MODEL/NUMBER"):
@@ -264,9 +361,71 @@ def test_killed_at_every_point_and_run_again_it_has_every_row_once(
     found = read(out) if format_ == "parquet" else DeltaTable(str(out)).to_pyarrow_table()
     assert sorted(found["id"].to_pylist()) == sorted(table()["id"].to_pylist())
     if format_ == "parquet":
-        assert not list(out.glob(".[0-9]*"))
+        assert not list(out.glob(".*"))
         told = msgspec.json.decode((out / STATE / "done.json").read_bytes())
         assert told["rows"] == ROWS
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
+    return fresh_bucket(monkeypatch)
+
+
+def stored(url: str) -> pa.Table:
+    store = open_store(url)
+    names = sorted(str(found["path"]) for chunk in obstore.list(store) for found in chunk)
+    parts = [name for name in names if name.startswith("part-")]
+    return pa.concat_tables(pq.read_table(pa.BufferReader(bytes(obstore.get(store, name).bytes()))) for name in parts)
+
+
+def test_rows_of_an_object_store_are_scored_into_one(
+    platform: Platform, admin: Actor, version: ModelVersion, data: Path, tmp_path: Path, bucket: str
+) -> None:
+    into = open_store(bucket)
+    for path in sorted(data.glob("*.parquet")):
+        obstore.put(into, f"rows/{path.name}", path)
+    source = open_source(f"{bucket}/rows/*.parquet", tmp_path)
+    out = f"{bucket}/scored/late"
+    scored = score_source(platform, admin, source, version, out, rows_a_part=700, workers=2)
+    assert (scored.rows, scored.before, scored.out) == (ROWS, 0, out)
+    assert stored(out)["probability"].to_pylist() == expected(table())
+    assert score_source(platform, admin, source, version, out, rows_a_part=700, workers=2).before == ROWS
+    with pytest.raises(Conflict, match="another model"):
+        score_source(platform, admin, source, version, out, keep=["id"], rows_a_part=700)
+    with pytest.raises(Conflict, match="no scoring wrote"):
+        score_source(platform, admin, source, version, f"{bucket}/rows", rows_a_part=700)
+    again = score_source(platform, admin, source, version, out, keep=["id"], rows_a_part=2_000, overwrite=True)
+    assert (again.before, again.parts, stored(out).num_rows) == (0, 3, ROWS)
+    read_back = open_source(f"{out}/*.parquet", tmp_path).table()
+    assert read_back["id"].to_pylist() == table()["id"].to_pylist()
+
+
+@pytest.mark.parametrize("format_", ["parquet", "delta"])
+def test_killed_in_the_middle_of_an_object_store_and_run_again_it_has_every_row_once(
+    platform: Platform, version: ModelVersion, data: Path, bucket: str, format_: str
+) -> None:
+    out = f"{bucket}/scored"
+    command = [sys.executable, "-c", SCORE, str(platform.settings.home), str(data / "*.parquet"), out, format_]
+    points = ["batch.part.written:2", "batch.part.renamed"]
+    if format_ == "delta":
+        points = ["batch.part.committing:2", "batch.part.committed"]
+    for point in [*points, "nothing"]:
+        environment = os.environ | {"BAILIWICK_FAULT": point, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        assert done.returncode == (0 if point == "nothing" else -9), done.stderr
+    found = stored(out) if format_ == "parquet" else DeltaTable(out).to_pyarrow_table()
+    assert sorted(found["id"].to_pylist()) == sorted(table()["id"].to_pylist())
+
+
+def test_a_store_that_cannot_be_reached_is_said(
+    platform: Platform, admin: Actor, version: ModelVersion, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "true"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.setenv(name, "us-east-1")
+    with pytest.raises(Unavailable, match="s3://nowhere/scored"):
+        score_to(platform, admin, version, data, "s3://nowhere/scored")
 
 
 def test_wide_whole_and_text_outputs_have_their_own_types(platform: Platform, admin: Actor, tmp_path: Path) -> None:
@@ -279,6 +438,9 @@ def test_wide_whole_and_text_outputs_have_their_own_types(platform: Platform, ad
     assert found.schema.field("label").type == pa.string()
     assert found["probabilities"].to_pylist()[3] == [3.0, -3.0]
     assert found["label"].to_pylist()[1] == "UA"
+    with pytest.raises(InvalidInput, match="which csv has no cell for"):
+        score_source(platform, admin, source, version, str(tmp_path / "text"), keep=["id"], format="csv")
+    assert not (tmp_path / "text").exists()
 
 
 def wide_package() -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bailiwick.composing.model import read_declaration
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import InvalidInput, LimitExceeded, NotAllowed, NotFound
 from bailiwick.data.schema.inference import infer_schema
@@ -17,16 +18,26 @@ from bailiwick.data.schema.text import schema_text
 from bailiwick.data.statistics import compute_statistics
 from bailiwick.endpoints.past import Sought
 from bailiwick.endpoints.recording import Recording
+from bailiwick.lifecycle.composing.story import compose
 from bailiwick.lifecycle.explaining.counterfactuals import changed
 from bailiwick.lifecycle.explaining.distance import Distance
 from bailiwick.lifecycle.explaining.model import Asked, Constraints, Explanation
 from bailiwick.lifecycle.explaining.story import explain, list_predictions, recall
 from bailiwick.lifecycle.explaining.subject import Column, GraphSubject
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.rules import register_rules
 from bailiwick.lifecycle.scoring import score
+from bailiwick.rules.signature import Declared
+from bailiwick.serving.models import ModelSet
+from bailiwick.serving.python_runtime import PythonModels
+from bailiwick.serving.runtimes.opening import opener
+from bailiwick.serving.shipper import Shipper
 from bailiwick.serving.tensors import TensorSpec
+from tests_support.composed import logistic, register
+from tests_support.decisions import encoded, scoring
 from tests_support.explained import ADMIN, BOOSTED, Served
 from tests_support.fraud_project import CODE, rows
+from tests_support.serving import Serving
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +163,42 @@ def test_a_model_that_is_no_trees_is_sampled_with_its_error(linear: Served) -> N
     assert "not one ensemble of trees" in shap.note
     assert shap.base + sum(each.value for each in shap.contributions) == pytest.approx(shap.reached, abs=1e-6)
     assert all(each.error > 0 for each in shap.contributions)
+
+
+def test_rules_and_compositions_are_explained_through_what_serves_them(
+    platform: Platform, admin: Actor, tmp_path: Path
+) -> None:
+    register_rules(platform, admin, "rules", encoded(scoring()), declared=Declared({"x": "FP32"}))
+    register(platform, admin, "up", logistic(1.0))
+    declared = {"model": "both", "steps": {"r": "rules@1", "u": "up@1"}, "combine": {"average": ["r", "u"]}}
+    compose(platform, admin, read_declaration(declared))
+    serving = Serving(tmp_path / "serve")
+    serving.follower._models = ModelSet(serving.follower._fetch, opener(PythonModels.of(platform.settings)))
+    for name in ("rules", "both"):
+        package = platform.registry.version("default", name, 1).package
+        serving.store(platform.blobs.get(package))
+        platform.endpoints.deploy(admin, name, model=name, version=1, package=package)
+    serving.follower.install(platform.endpoints.route_table("default"), patience_seconds=30)
+    for name in ("rules", "both"):
+        for place in range(12):
+            inputs = [
+                {
+                    "name": spec.name,
+                    "datatype": spec.datatype,
+                    "shape": [1],
+                    "data": [place] if spec.name == "x" else ["AA"],
+                }
+                for spec in serving.handler.find(name).binder.specs
+            ]
+            assert serving.infer({"id": f"{name}-{place}", "inputs": inputs}, f"/v2/models/{name}/infer")[0] == 200
+    Shipper(serving.home / "spool", platform.logs.of("default"), platform.pseudonyms).ship()
+    for name in ("rules", "both"):
+        made = explain(platform, admin, f"{name}-11:0", Asked(kinds=("shap", "counterfactuals")))
+        assert made.shap is not None
+        assert made.shap.method == "permutations"
+        assert made.shap.base + sum(each.value for each in made.shap.contributions) == pytest.approx(made.output)
+        assert made.counterfactuals is not None
+    serving.spool.close()
 
 
 def test_missing_values_are_explained_too(boosted: Served) -> None:

@@ -14,6 +14,8 @@ from bailiwick.adapters.spark.frames import read_frame
 from bailiwick.adapters.spark.session import open_session, told_of
 from bailiwick.core.errors import InvalidInput
 
+FORMATS = ("parquet", "delta")
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -65,13 +67,12 @@ def score_on_spark(
 
     On record as any scoring. Raises MissingExtra, Unavailable, InvalidInput.
     """
-    from bailiwick.core.actor import Permission
     from bailiwick.lifecycle.batch.parts import BYTES, ROWS, Job
-    from bailiwick.lifecycle.batch.story import FORMATS, Scored, begun, finished
+    from bailiwick.lifecycle.batch.story import Scored, begun, check_may_score, finished
 
-    actor.require(Permission.PREDICTIONS_WRITE)
+    check_may_score(actor)
     if format not in FORMATS:
-        raise InvalidInput.choice("Format", format, FORMATS)
+        raise InvalidInput.choice("Format that Spark writes", format, FORMATS)
     if version.runtime == "python":
         raise InvalidInput(
             f"{version.model} version {version.number} stays Python, which is run confined on this machine only.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import time
 from collections import deque
@@ -20,28 +19,22 @@ from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import BailiwickError, InvalidInput, NotFound
 from bailiwick.data.sources import Source
 from bailiwick.lifecycle.batch.answerer import Answerer, open_answerer
+from bailiwick.lifecycle.batch.encodings import ENCODINGS, PARQUET, check_schema
+from bailiwick.lifecycle.batch.folders import open_folder
 from bailiwick.lifecycle.batch.graph import check_columns, output_field
-from bailiwick.lifecycle.batch.parts import (
-    BYTES,
-    ROWS,
-    STATE,
-    DeltaOutput,
-    Job,
-    Output,
-    ParquetFolder,
-    Part,
-    cut,
-    digest_of_rows,
-)
+from bailiwick.lifecycle.batch.outputs import DeltaOutput, FileOutput, clear
+from bailiwick.lifecycle.batch.parts import BYTES, ROWS, Job, Output, Part, cut, digest_of_rows
 from bailiwick.lifecycle.lineage.nodes import SCORED_BY, SCORING
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import written
 from bailiwick.registry.model import ModelVersion
+from bailiwick.security.roles import require_all
 from bailiwick.tracking.lineage.model import CONTEXT_TAG, Dataset, DatasetInput
 
 PRODUCTION = "production"
 SCORED_TO = "bailiwick.scored_to"
-FORMATS = ("parquet", "delta")
+DELTA = "delta"
+FORMATS = (*ENCODINGS, DELTA)
 Told = Callable[[int, int], None]
 """Rows that are written so far, and how many of those an earlier run had written."""
 
@@ -67,17 +60,19 @@ def _silent(_rows: int, _before: int) -> None:
 
 
 def find_version(platform: Platform, workspace: str, name: str) -> ModelVersion:
-    """`MODEL@ALIAS`, `MODEL/NUMBER`, or `MODEL`: its version in production, or the newest that has a package.
+    """`MODEL@ALIAS`, `MODEL@NUMBER` (or `MODEL/NUMBER`), or `MODEL`: its version in production, or the newest that has a package.
 
     Raises NotFound, InvalidInput for a version without a package.
     """
     model, at, alias = name.partition("@")
     model, slash, number = (model, "", "") if at else name.rpartition("/") if "/" in name else (name, "", "")
-    if at:
+    if at and alias.isdecimal():
+        found = platform.registry.version(workspace, model, int(alias[:9]))
+    elif at:
         found = platform.registry.alias(workspace, model, alias)
     elif slash:
         if not number.isdecimal():
-            raise InvalidInput(f"{name!r} names no version: write MODEL, MODEL@ALIAS or MODEL/NUMBER.")
+            raise InvalidInput(f"{name!r} names no version: write MODEL, MODEL@ALIAS or MODEL@NUMBER.")
         found = platform.registry.version(workspace, model, int(number[:9]))
     else:
         aliases = platform.registry.aliases(workspace, model)
@@ -103,7 +98,7 @@ def score_source(
     version: ModelVersion,
     out: str,
     *,
-    format: str = "parquet",  # noqa: A002 - the word of the command
+    format: str = PARQUET.name,  # noqa: A002 - the word of the command
     keep: Sequence[str] | None = None,
     workers: int = 0,
     overwrite: bool = False,
@@ -116,7 +111,7 @@ def score_source(
     twice. Raises InvalidInput, Conflict for a folder that holds something else or a source that has changed meanwhile,
     Unavailable, ModelFailed.
     """
-    actor.require(Permission.PREDICTIONS_WRITE)
+    check_may_score(actor)
     if format not in FORMATS:
         raise InvalidInput.choice("Format", format, FORMATS)
     began = time.monotonic()
@@ -124,9 +119,7 @@ def score_source(
         package = written(platform, version.package, Path(folder))
         with closing(open_answerer(platform.settings, package)) as answerer:
             job, schema = plan(source, version, answerer, keep, rows_a_part)
-            if overwrite:
-                clear(out, format)
-            output = opened(out, format, job, schema)
+            output, job = opened(out, format, job, schema, overwrite=overwrite)
             run = begun(platform, actor, version, job, out)
             try:
                 parts, before = _score(
@@ -142,6 +135,11 @@ def score_source(
     return Scored(
         version.model, version.number, run, out, format, rows, before, len(parts), round(seconds, 3), round(rate, 1)
     )
+
+
+def check_may_score(actor: Actor) -> None:
+    """Answers are predictions, and the job is a run. Raises NotAllowed, before anything is begun."""
+    require_all(actor, Permission.PREDICTIONS_WRITE, Permission.TRACKING_WRITE, to="score")
 
 
 def finished(platform: Platform, actor: Actor, run: str, *, rows: int, parts: int, seconds: float) -> None:
@@ -172,26 +170,25 @@ def plan(
     return Job(version.package, source.name, columns, tuple(kept), rows, BYTES), schema
 
 
-def opened(out: str, format: str, job: Job, schema: pa.Schema) -> Output:  # noqa: A002 - the word of the command
-    """The output of a job, where it was left."""
-    if format == "delta":
-        return DeltaOutput(out, job, schema)
-    if "://" in out:
-        raise InvalidInput(
-            "Parquet files are written to a folder of this machine.", hint="--format delta writes to URLs."
-        )
-    return ParquetFolder(Path(out), job, schema)
-
-
-def clear(out: str, format: str) -> None:  # noqa: A002 - the word of the command
-    """Remove the answers of an earlier job, and nothing else."""
-    folder = Path(out)
-    if format == "delta":
-        raise InvalidInput("A Delta table keeps what it has; --overwrite is for folders of Parquet files.")
-    if (folder / STATE).is_dir():
-        for path in folder.glob("part-[0-9]*.parquet"):
-            path.unlink()
-        shutil.rmtree(folder / STATE)
+def opened(
+    out: str,
+    format: str,  # noqa: A002 - the word of the command
+    job: Job,
+    schema: pa.Schema,
+    *,
+    overwrite: bool = False,
+) -> tuple[Output, Job]:
+    """The output of a job, where it was left, or begun anew; and the job as it is written there."""
+    if format == DELTA:
+        if overwrite:
+            raise InvalidInput("A Delta table keeps what it has; --overwrite is for folders of files.")
+        return DeltaOutput(out, job, schema), job
+    check_schema(ENCODINGS[format], schema)
+    job = structs.replace(job, encoding=format)
+    folder = open_folder(out)
+    if overwrite:
+        clear(folder)
+    return FileOutput(folder, job, schema), job
 
 
 def _score(
@@ -244,7 +241,7 @@ def _answered(
     made = rows.select(list(job.keep))
     for spec, values in zip(answerer.signature.outputs, answers, strict=True):
         made = made.append_column(spec.name, values)
-    part = Part(number, rows.num_rows, "" if output.ordered else digest_of_rows(rows))
+    part = Part(number, rows.num_rows, digest_of_rows(rows))
     return (part, made) if output.ordered else (output.write(part, made), None)
 
 

@@ -24,6 +24,7 @@ LARGEST_EXACT = 2**53 - 1
 SHOWN_CATEGORIES = 12
 WATCHED_ENDPOINTS = 5
 WINDOWS = 100
+SHOWN_COLUMNS = 30
 LONGEST_TAG = 500
 JUDGING = frozenset({"evidence", "limit"})
 """What the monitor's own test keeps beside what it measured."""
@@ -106,6 +107,25 @@ def gates_section(origins: Origins) -> Section:
         for index, message in enumerate(told)
     ]
     return _section("gates", "Quality gates", facts)
+
+
+def importance_section(origins: Origins) -> Section:
+    """What matters to the model, as the step that judged it measured; or why that was not measured."""
+    title = "How much each column matters (mean size of SHAP values)"
+    source, found = origins.step("evaluate"), origins.outputs("evaluate").get("importance")
+    if source is None or not isinstance(found, Mapping):
+        return _section("importance", title, [])
+    columns = found.get("columns")
+    if not isinstance(columns, Mapping) or not columns:
+        return _section("importance", title, [Fact("not measured", f"{found.get('reason')}", source)])
+    unit = "log-odds" if found.get("space") == "log_odds" else "the output"
+    how = f"exact values of the trees in {unit}: {found.get('rows')} held-out rows, each against {found.get('background')} others"
+    shown = sorted(columns.items(), key=lambda each: (-each[1], each[0]))
+    facts = [Fact("method", how, source), *(Fact(name, plain(value), source) for name, value in shown[:SHOWN_COLUMNS])]
+    if len(shown) > SHOWN_COLUMNS:
+        rest = sum(value for _, value in shown[SHOWN_COLUMNS:])
+        facts.append(Fact(f"{len(shown) - SHOWN_COLUMNS} more columns together", plain(rest), source))
+    return _section("importance", title, facts)
 
 
 def parity_section(version: ModelVersion, origins: Origins) -> Section:

@@ -37,7 +37,7 @@ def answer(subject: Subject, row: Rows, sample: Rows, near: Rows | None, asked: 
 
 
 def _shap(subject: Subject, row: Rows, background: Rows, asked: Asked) -> Shap:
-    why = "the model stays Python"
+    why = "the package is no graph"
     if isinstance(subject, GraphSubject):
         trees = trees_of(subject, joined([row, background]))
         if not isinstance(trees, str):

@@ -56,8 +56,10 @@ def answered_apart(
         if status == REFUSED:
             raise InvalidInput(f"It cannot be explained: {(folder / 'refusal').read_text(encoding='utf-8')}")
         if status != 0:
+            words = (folder / "said").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            last = f" It said: {words[-1][:300]}" if words else ""
             raise LimitExceeded(
-                f"The explanation was ended (status {status}); it may take {MEMORY_BYTES >> 30} GiB of memory.",
+                f"The explanation was ended (status {status}); it may take {MEMORY_BYTES >> 30} GiB of memory.{last}",
                 hint="Ask for fewer background rows.",
             )
         return msgspec.json.decode((folder / "answer.json").read_bytes(), type=Answered)

@@ -95,7 +95,7 @@ def sample_of(
     if rows is None or not rows.num_rows:
         raise InvalidInput("There are no rows to compare with: neither a training snapshot nor recorded predictions.")
     order = np.random.default_rng(seed).permutation(rows.num_rows)[:SAMPLED]
-    return _rows(rows.take(pa.array(order)), columns)
+    return rows_of_table(rows.take(pa.array(order)), columns)
 
 
 def nearest_of(
@@ -114,7 +114,7 @@ def nearest_of(
     near = Nearest(distance, row, wanted)
     label = (background.label,) if background.label else ()
     for batch in _stream(platform, workspace, background, columns, found, more=label):
-        near.look(_rows(batch, columns), {name: batch[name].to_pylist() for name in label})
+        near.look(rows_of_table(batch, columns), {name: batch[name].to_pylist() for name in label})
         if time.monotonic() > deadline:
             break
     return near
@@ -153,7 +153,8 @@ def _stream(
             yield pa.Table.from_batches([batch]).rename_columns(names)
 
 
-def _rows(table: pa.Table, columns: Sequence[Column]) -> Rows:
+def rows_of_table(table: pa.Table, columns: Sequence[Column]) -> Rows:
+    """Values by column, of the inputs of a table."""
     made: Rows = {}
     wide: dict[str, np.ndarray] = {}
     for column in columns:

@@ -18,16 +18,16 @@ from bailiwick.governance.model import ApprovalRequest
 from bailiwick.lifecycle.explaining.answering import Answered, answer
 from bailiwick.lifecycle.explaining.apart import SECONDS, answered_apart, one_of_few
 from bailiwick.lifecycle.explaining.distance import TOLD, Distance, Nearest
-from bailiwick.lifecycle.explaining.kept import KeptExplanations
+from bailiwick.lifecycle.explaining.kept import FOLDER, KeptExplanations
 from bailiwick.lifecycle.explaining.model import KINDS, Asked, Explanation, Neighbour, Neighbours, plain
 from bailiwick.lifecycle.explaining.rows import Background, background_of, nearest_of, row_of, sample_of
 from bailiwick.lifecycle.explaining.subject import Column, Rows, RuntimeSubject, columns_of
 from bailiwick.lifecycle.lineage.walk import Direction, LineageGraph, trace
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import signature_of, written
-from bailiwick.pyfunc.archive import is_archive
 from bailiwick.registry.model import ModelVersion
 from bailiwick.serving.python_runtime import PythonModels
+from bailiwick.serving.runtimes.opening import ONNX, kind_of, opener
 from bailiwick.serving.tensors import parse_signature
 
 _PYTHON_ROWS = 2_048
@@ -111,7 +111,7 @@ def explain(
         raise NotFound(
             f"Prediction {found.id} cannot be explained: there is nothing left of {found.model} version {found.version}."
         )
-    kept = KeptExplanations(platform.settings.home.resolve() / "explanations")
+    kept = KeptExplanations(platform.settings.home.resolve() / FOLDER)
     key = canonical_json([actor.workspace, found.endpoint, found.id, found.received, version.package])
     before = kept.get(key, asked)
     if before is not None:
@@ -193,10 +193,11 @@ class _Work:
         rows = None if near is None else _as_rows(near, columns)
         with tempfile.TemporaryDirectory(prefix="bailiwick-package-") as name:
             package = written(self._platform, self._version.package, Path(name))
-            if not is_archive(package):
+            if kind_of(package) == ONNX:
                 return answered_apart(package, row, sample, rows, self._asked)
-            with closing(PythonModels.of(self._platform.settings).open(package)) as runtime:
-                # The model runs confined, in a process of its own; what is done here is arithmetic on its answers.
+            with closing(opener(PythonModels.of(self._platform.settings))(package)) as runtime:
+                # A Python model runs confined, in a process of its own, and rules have no loops; what is done here is
+                # arithmetic on answers.
                 subject = RuntimeSubject(runtime, self._asked.output, self._asked.index, _PYTHON_ROWS)
                 return answer(subject, row, sample, rows, self._asked, seconds=SECONDS)
 

@@ -98,7 +98,7 @@ def chosen_output(signature: Signature, output: str, index: int) -> tuple[int, i
 
 
 class RuntimeSubject:
-    """Through the runtime that serves; for packages that stay Python."""
+    """Through the runtime that serves; for packages that are no graph."""
 
     def __init__(self, runtime: Runtime, output: str, index: int, at_once: int) -> None:
         self.columns = columns_of(runtime.signature)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from bailiwick.core.errors import CheckFailed, InvalidInput, NotFound
 from bailiwick.evaluation.gates import check_gates, parse_gate
 from bailiwick.evaluation.model import Evaluation
 from bailiwick.evaluation.slices import evaluate
+from bailiwick.lifecycle.explaining.importance import BACKGROUND, ROWS, Importance, importance_of
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import Scorer
 from bailiwick.lifecycle.training import matrices
@@ -39,12 +41,15 @@ def judge(platform: Platform, project: Project, context: StepContext) -> Mapping
             findings=failed,
             hint="The version is not registered; improve the model or discuss the gate.",
         )
+    context.progress(0.9, "how much each column matters")
+    importance = _importance(platform, project, rows, packages[0])
     context.progress(1.0, f"AUC {evaluation.metrics['roc_auc']:.3f}, {len(results)} gates passed")
     return {
         "metrics": dict(evaluation.metrics),
         "slices": _by_column(evaluation),
         "gates": [result.message for result in results],
         "rules": [result.gate for result in results],
+        "importance": msgspec.to_builtins(importance),
     }
 
 
@@ -84,6 +89,23 @@ def _evaluations(platform: Platform, project: Project, rows: DividedRows, packag
         for scorer in scorers:
             scorer.close()
     return [evaluate(labels, found, slices) for found in scores]
+
+
+def _importance(platform: Platform, project: Project, rows: DividedRows, package: str) -> Importance:
+    """Of the newly trained package, on rows of the hold-out at even distances; or why not."""
+    scorer = Scorer(platform, package)
+    try:
+        inputs = list(scorer.inputs)
+        if not scorer.is_graph:
+            return Importance(reason="the model stays Python, and only of trees it is exact and cheap")
+    finally:
+        scorer.close()
+    stride = max(1, rows.counts[HOLDOUT] // (ROWS + BACKGROUND))
+    taken, first = [], 0
+    for part in rows.holdout(matrices.columns_of(project, inputs)):
+        taken.append(part.take(np.arange(-first % stride, part.num_rows, stride)))
+        first += part.num_rows
+    return importance_of(platform.blobs.get(package), pa.concat_tables(taken).select(inputs))
 
 
 def _require_probability(scorers: list[Scorer]) -> None:

@@ -8,6 +8,7 @@ from importlib import import_module
 from bailiwick._version import __version__
 from bailiwick.core.canonical import digest_of
 from bailiwick.core.errors import InvalidInput
+from bailiwick.lifecycle.optimising.job import PIPELINE, optimising_pipeline
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.pipelines.engine import Engine
 from bailiwick.pipelines.model import JSON, Pipeline, PipelineRun, Step, StepContext
@@ -62,6 +63,8 @@ def training_pipeline(platform: Platform, project: Project, *, only: Sequence[st
 
 def engine_for(platform: Platform, run: PipelineRun) -> Engine:
     """An engine that knows the run's pipeline, cut to the steps the run was submitted with."""
+    if run.pipeline == PIPELINE:
+        return Engine(platform.records, {PIPELINE: optimising_pipeline(platform)})
     project = platform.projects.project(run.workspace, str(run.params["project"]))
     pipeline = training_pipeline(platform, project, only=[step.name for step in run.steps])
     return Engine(platform.records, {pipeline.name: pipeline})

@@ -13,6 +13,7 @@ from bailiwick.endpoints.log import output_column
 from bailiwick.lifecycle.evidence import card_evidence
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import Scorer, signature_of
+from bailiwick.lifecycle.training.recorded_columns import check_columns
 from bailiwick.lifecycle.training.reference import profile_of
 from bailiwick.lifecycle.training.splits import divided
 from bailiwick.pipelines.model import JSON, StepContext
@@ -31,6 +32,8 @@ def register(platform: Platform, project: Project, context: StepContext) -> Mapp
     """Register the version with everything that made it; a repeated step finds the version it made before."""
     trained, judged = context.inputs["train"], context.inputs["evaluate"]
     package = str(trained["package"])
+    signature = signature_of(platform, package)
+    check_columns(platform, context.actor, project, [str(spec["name"]) for spec in signature["inputs"]])
     environment = describe_environment()
     commit = git(project.folder, "rev-parse", "HEAD")
     version = platform.registry.register(
@@ -39,7 +42,7 @@ def register(platform: Platform, project: Project, context: StepContext) -> Mapp
         package=package,
         run_id=str(trained["run"]),
         snapshot=str(context.inputs["ingest"]["snapshot"]),
-        signature=signature_of(platform, package),
+        signature=signature,
         metrics=dict(judged["metrics"]),  # type: ignore[arg-type]
         slices=dict(judged["slices"]),  # type: ignore[arg-type]
         parity=dict(trained["parity"]),  # type: ignore[arg-type]

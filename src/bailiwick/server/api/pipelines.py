@@ -84,31 +84,32 @@ def submit_pipeline_run(call: Call[Nothing, SubmitRun]) -> PipelineRunView:
     project = call.platform.projects.project(call.workspace, wanted.project)
     pipeline = training_pipeline(call.platform, project, only=wanted.steps or None)
     params = {"project": project.name, "start": wanted.start, "end": wanted.end, "reason": wanted.reason}
-    return _view(call.platform.pipelines.submit(call.actor, pipeline, params, trigger="api", key=wanted.key))
+    return view_of(call.platform.pipelines.submit(call.actor, pipeline, params, trigger="api", key=wanted.key))
 
 
 def pipeline_runs(call: Call[PipelineRunsQuery, Nothing]) -> PipelineRuns:
     """The newest runs."""
     found = call.platform.pipelines.runs(call.workspace, call.query.limit, pipeline=call.query.pipeline)
-    return PipelineRuns([_view(run) for run in found])
+    return PipelineRuns([view_of(run) for run in found])
 
 
 def pipeline_run(call: Call[Nothing, Nothing]) -> PipelineRunView:
     """One run."""
-    return _view(call.platform.pipelines.run(call.workspace, call.path["run"]))
+    return view_of(call.platform.pipelines.run(call.workspace, call.path["run"]))
 
 
 def cancel_pipeline_run(call: Call[Nothing, Nothing]) -> PipelineRunView:
     """Stop a run; the step that is running cannot commit any more."""
-    return _view(call.platform.pipelines.cancel(call.actor, call.path["run"]))
+    return view_of(call.platform.pipelines.cancel(call.actor, call.path["run"]))
 
 
 def resume_pipeline_run(call: Call[Nothing, Nothing]) -> PipelineRunView:
     """Let a failed or cancelled run go on at the step where it stopped."""
-    return _view(call.platform.pipelines.resume(call.actor, call.path["run"]))
+    return view_of(call.platform.pipelines.resume(call.actor, call.path["run"]))
 
 
-def _view(run: PipelineRun) -> PipelineRunView:
+def view_of(run: PipelineRun) -> PipelineRunView:
+    """As answers show it."""
     return PipelineRunView(
         id=run.id,
         workspace=run.workspace,

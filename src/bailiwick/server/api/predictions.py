@@ -28,9 +28,8 @@ Moment = Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
 
 
 class PredictionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Every filter that is given must hold; `start` and `end` bound arrival in UTC milliseconds, [start, end).
-
-    `after` is the `next` of the page before.
+    """Every filter that is given must hold; `start` and `end` bound arrival in UTC milliseconds, [start, end), and
+    `failed` is any status but 200. `after` is the `next` of the page before.
     """
 
     endpoint: Name | None = None
@@ -39,6 +38,7 @@ class PredictionsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     variant: Name | None = None
     unit: Name | None = None
     status: Annotated[int, Meta(ge=100, le=599)] | None = None
+    failed: bool = False
     start: Moment | None = None
     end: Moment | None = None
     limit: Annotated[int, Meta(ge=1, le=MOST)] = 50
@@ -105,6 +105,7 @@ def predictions(call: Call[PredictionsQuery, Nothing]) -> PastPage:
         variant=asked.variant or "",
         unit=asked.unit or "",
         status=asked.status,
+        failed=asked.failed,
         start=asked.start,
         end=asked.end,
     )

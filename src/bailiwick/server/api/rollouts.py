@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from bailiwick.lifecycle.release import releasable
+from bailiwick.lifecycle.releasable import releasable
 from bailiwick.rollout.canary import CanaryConfig
 from bailiwick.rollout.model import Rollout
 from bailiwick.server.api.route import Call, Nothing

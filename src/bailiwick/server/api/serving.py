@@ -32,6 +32,7 @@ class Report(Struct, frozen=True):
     failures: dict[Name, Annotated[str, Meta(max_length=4000)]] = {}
     counts: dict[Name, ReportedCounts] = {}
     leaving: bool = False
+    breakers: dict[Name, dict[Name, Annotated[str, Meta(max_length=20)]]] = {}
 
 
 class SetObjectives(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +66,7 @@ def report(call: Call[Nothing, Report]) -> Response:
         failures=said.failures,
         counts={name: Counts(each.failed, tuple(each.latency)) for name, each in said.counts.items()},
         leaving=said.leaving,
+        breakers=said.breakers,
     )
     call.platform.serving_watch.report(call.actor, found)
     return Response(status_code=204)

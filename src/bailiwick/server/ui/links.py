@@ -134,6 +134,11 @@ def runs_query(run_ids: Iterable[str]) -> str:
     return urlencode([("run", each) for each in run_ids])
 
 
+def optimising(model_name: str, number: int) -> str:
+    """What was measured of other forms of a version."""
+    return f"{version(model_name, number)}/optimised"
+
+
 def version_comparison(model_name: str, left: int, right: int) -> str:
     """Two versions side by side."""
     return f"{model(model_name)}/compare?left={left}&right={right}"

@@ -60,6 +60,7 @@ PAGES = (
     Page("/models/{model}", "model.html", models.model, "/models"),
     Page("/models/{model}/compare", "version_comparison.html", models.comparison, "/models"),
     Page("/models/{model}/versions/{number}", "version.html", models.version, "/models"),
+    Page("/models/{model}/versions/{number}/optimised", "optimised.html", models.optimised, "/models"),
     Page("/models/{model}/versions/{number}/card", "card.html", cards.card, "/models"),
     Page("/approvals", "approvals.html", approvals.listing, "/approvals"),
     Page("/pipelines", "pipelines.html", pipelines.listing, "/pipelines", refresh=5),

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from bailiwick.endpoints.model import Endpoint, Variant
 from bailiwick.monitoring.model import Alarm, Window
-from bailiwick.monitoring.objectives.model import Burn, Objectives, Standing
+from bailiwick.monitoring.objectives.model import Burn, Objectives, Standing, WorkerState
 from bailiwick.monitoring.objectives.service import SILENT_MS
 from bailiwick.rollout.model import Rollout
 from bailiwick.server.ui import links
 from bailiwick.server.ui.charts import Part, Series
 from bailiwick.server.ui.page import Context, Visit
+from bailiwick.server.ui.views import serving_rules
 
 RECENT = 30
 
@@ -88,7 +89,11 @@ def endpoint(visit: Visit) -> Context:
     found = visit.platform.endpoints.endpoint(visit.workspace, visit.path["endpoint"])
     shown = overview_of(visit, found)
     history = visit.platform.endpoints.history(visit.workspace, found.name)
+    known = visit.platform.serving_watch.workers(visit.workspace)
     return {
+        "rules": serving_rules.rules_of(found, known, visit.platform.records.clock()),
+        "recorded": serving_rules.recorded(found.recording),
+        "failures": serving_rules.failures_of(visit, found),
         "shown": shown,
         "endpoint": found,
         "predictions": [Series("Predictions", [(float(w.start), float(w.predictions)) for w in shown.windows])],
@@ -98,7 +103,7 @@ def endpoint(visit: Visit) -> Context:
         "rollouts": visit.platform.rollouts.rollouts(visit.workspace, found.name)[:5],
         "promises": [_promise(each) for each in visit.platform.serving_watch.standings(visit.workspace, found.name)],
         "promised": visit.platform.serving_watch.objectives(visit.workspace).get(found.name, Objectives()),
-        "workers": _workers(visit, found.name),
+        "workers": _workers(known, visit.platform.records.clock(), found.name),
     }
 
 
@@ -127,16 +132,20 @@ class Serving:
     state: str
     why: str
 
+    @property
+    def place(self) -> str:
+        """Host and number; what follows tells one start from another."""
+        return self.worker.rpartition("/")[0] or self.worker
+
 
 def _promise(standing: Standing) -> Promise:
     burns = {burn.window_minutes: burn for burn in standing.burns}
     return Promise(standing, [(words, burns[minutes]) for minutes, words in SHOWN_WINDOWS.items()])
 
 
-def _workers(visit: Visit, endpoint: str) -> list[Serving]:
-    now = visit.platform.records.clock()
+def _workers(known: Sequence[WorkerState], now: int, endpoint: str) -> list[Serving]:
     found = []
-    for each in visit.platform.serving_watch.workers(visit.workspace):
+    for each in known:
         why = each.report.failures.get(endpoint, "")
         if (endpoint not in each.report.endpoints and not why) or now - each.seen > GONE_MS:
             continue

@@ -8,13 +8,16 @@ from typing import Any
 
 from bailiwick.core.actor import Permission
 from bailiwick.core.errors import NotFound
+from bailiwick.core.serving_setting import setting_words
 from bailiwick.governance.cards.fields import FIELDS, REQUIRED
 from bailiwick.governance.model import ApprovalRequest
 from bailiwick.lifecycle.comparing import compare_versions
 from bailiwick.lifecycle.lineage.walk import trace
-from bailiwick.registry.model import ACTIVE_STAGES, ModelVersion, Stage
+from bailiwick.lifecycle.optimising.kept import report_on
+from bailiwick.registry.model import ACTIVE_STAGES, OWN_TAGS, REPORT_TAG, ModelVersion, Stage
 from bailiwick.server.ui.charts import Series
 from bailiwick.server.ui.lineage_picture import picture_of
+from bailiwick.server.ui.optimising_report import optimising_parts
 from bailiwick.server.ui.page import Context, Visit, positive
 from bailiwick.server.ui.pointing import moves_of, spans_of
 
@@ -132,6 +135,9 @@ def version(visit: Visit) -> Context:
             for variant in endpoint.variants
             if (variant.model, variant.version) == (found.model, number)
         ],
+        "served_as": setting_words(found.serving),
+        "measured": REPORT_TAG in found.tags,
+        "tags": {key: value for key, value in found.tags.items() if key not in OWN_TAGS},
         "nodes": nodes,
         "edges": edges,
         "before": before,
@@ -144,6 +150,12 @@ def version(visit: Visit) -> Context:
         "fields": FIELDS,
         "missing": [FIELDS[key].title.lower() for key in REQUIRED if key not in stated],
     }
+
+
+def optimised(visit: Visit) -> Context:
+    """What was measured of other forms of a version, and of settings to serve it with."""
+    found = visit.platform.registry.version(visit.workspace, visit.path["model"], visit.number("number"))
+    return {"version": found, **optimising_parts(report_on(visit.platform, found))}
 
 
 def _headline(versions: Sequence[ModelVersion]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
-from bailiwick.core.errors import BailiwickError
+from bailiwick.core.errors import BailiwickError, InvalidInput
 from bailiwick.endpoints.past import Sought
 from bailiwick.lifecycle.explaining.model import Explanation
 from bailiwick.server.ui import links
@@ -20,6 +20,9 @@ else:
 
 LIMIT = 50
 SHOWN = 15
+FAILED = "failed"
+"""In place of a status: any but 200."""
+
 _FILTERS = ("endpoint", "model", "version", "unit", "status")
 
 
@@ -36,14 +39,15 @@ class Waterfall:
 def listing(visit: Visit) -> Context:
     """One page, by filters that the address carries."""
     asked = {name: visit.query.get(name, "").strip()[:300] for name in _FILTERS}
-    sought = Sought(
-        model=asked["model"],
-        version=_whole(asked["version"]),
-        unit=asked["unit"],
-        status=_whole(asked["status"]),
-    )
     problem, page = "", None
     try:
+        sought = Sought(
+            model=asked["model"],
+            version=_whole("Version", asked["version"]),
+            unit=asked["unit"],
+            status=None if asked["status"] == FAILED else _whole("Status", asked["status"]),
+            failed=asked["status"] == FAILED,
+        )
         page = story.list_predictions(
             visit.platform,
             visit.actor,
@@ -115,5 +119,12 @@ def value_text(value: Any) -> str:
     return str(value)
 
 
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 10 else None
+def _whole(what: str, text: str) -> int | None:
+    """None for nothing. Raises InvalidInput for what is no number."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise InvalidInput(
+            f"{what} {text!r} is no number.", hint="Or write failed, for any but 200." if what == "Status" else ""
+        )
+    return int(text)

@@ -1,0 +1,37 @@
+"""Whether the inputs that the project file wants withheld are there to be withheld."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bailiwick.core.actor import Actor
+from bailiwick.core.errors import InvalidInput
+from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.scoring import signature_of
+from bailiwick.pipelines.project import Project
+
+
+def check_columns(platform: Platform, actor: Actor, project: Project, inputs: Collection[str]) -> None:
+    """Raises InvalidInput where `deploy.recording` speaks of an input that nothing takes: it would not be withheld."""
+    recording = project.deploy.recording
+    if recording is None or not recording.named:
+        return
+    known = {*inputs, project.data.key, project.data.time, *_of_others(platform, actor, project)} - {""}
+    for column in recording.named:
+        if column not in known:
+            raise InvalidInput.choice("deploy.recording: input", column, known)
+
+
+def _of_others(platform: Platform, actor: Actor, project: Project) -> set[str]:
+    """Inputs of the versions that the policy names, which callers may send too."""
+    declared = project.deploy.policy
+    found: set[str] = set()
+    if declared is None:
+        return found
+    named = [(each.model, each.version) for each in declared.shadows]
+    named += [(each.model, each.version) for each in declared.fallbacks if each.version is not None]
+    for model, version in named:
+        package = platform.registry.version(actor.workspace, model, version).package
+        if package:
+            found |= {str(spec["name"]) for spec in signature_of(platform, package)["inputs"]}
+    return found
