@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bailiwick.endpoints.model import Endpoint, Policy, Quota, RouteTable
 from bailiwick.serving.balance import Balance
 from tests_support.server import until
 from tests_support.worker import Control, Worker
@@ -158,3 +159,35 @@ def test_counts_survive_nonsense(tmp_path: Path) -> None:
         balance.close()
 
     asyncio.run(run())
+
+
+def test_a_client_has_one_quota_at_all_workers_of_a_machine(worker: Worker, control: Control) -> None:
+    second = Worker(worker.home, control.port, port=worker.port, worker=1)
+    second.wait_beside(1)
+    policy = Policy(quota=Quota(per_second=0.001, burst=10, by="header:x-client"))
+    with control.changed:
+        endpoint = Endpoint("late", "salt", 2, (control.variant(1),), "", "", policy=policy)
+        control.table = RouteTable(1, 2, (endpoint,))
+        control.changed.notify_all()
+    connections = [http.client.HTTPConnection("127.0.0.1", worker.port, timeout=10) for _ in range(8)]
+    for connection in connections:
+        connection.connect()
+    spread(worker, 4, 4)
+
+    def ask(connection: http.client.HTTPConnection, client: str) -> int:
+        connection.request("POST", "/v2/models/late/infer", BODY, {"x-client": client})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def revision(connection: http.client.HTTPConnection) -> int:
+        connection.request("GET", "/v2/health/ready")
+        return int(json.loads(connection.getresponse().read())["revision"])
+
+    until(lambda: all(revision(connection) == 2 for connection in connections), "the policy")
+    statuses = [ask(connections[n % 8], "a") for n in range(40)]
+    assert sorted(statuses) == [200] * 10 + [429] * 30
+    assert [ask(connection, "b") for connection in connections] == [200] * 8
+    for connection in connections:
+        connection.close()
+    second.stop()

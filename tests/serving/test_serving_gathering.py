@@ -22,8 +22,8 @@ from bailiwick.core.errors import Unavailable
 from bailiwick.endpoints.model import Endpoint, Variant
 from bailiwick.serving.frames import Prediction, read_frames, read_payload
 from bailiwick.serving.gathering import SlowModels, portions, run_portion
-from bailiwick.serving.handler import Asked, Response
-from bailiwick.serving.http.form import Taken
+from bailiwick.serving.handler import Response
+from bailiwick.serving.http.form import Asked, Taken
 from bailiwick.serving.http.oip import OPEN_INFERENCE
 from bailiwick.serving.metrics import Metrics
 from bailiwick.serving.packing import blocks_of
@@ -52,7 +52,7 @@ def expected(rows: Sequence[Row], version: int = 1) -> list[float]:
 
 def together(serving: Serving, *bodies: bytes, path: str = "/v2/models/late/infer") -> list[tuple[int, dict[str, Any]]]:
     compiled = serving.handler.routes.infer_paths[path]
-    found = serving.handler.handle_together([Asked(compiled, {}, each, perf_counter_ns()) for each in bodies])
+    found = serving.together([Asked(compiled, {}, each, perf_counter_ns(), OPEN_INFERENCE) for each in bodies])
     return [(response.status, msgspec.json.decode(response.body)) for response in found]
 
 
@@ -206,7 +206,7 @@ def test_no_run_has_more_rows_than_it_may_and_no_request_is_cut(one: Serving) ->
     assert all(sum(run) <= MOST_ROWS or len(run) == 1 for run in held)
     assert [7, MOST_ROWS - 7] in held
     for run in runs:
-        assert [len(done.outputs[0]) for done in run_portion(run)] == [each.batch.rows for each in run]
+        assert [len(done.outputs[0]) for done in run_portion(run, None)] == [each.batch.rows for each in run]
 
 
 def test_versions_are_never_mixed(serving: Serving) -> None:
@@ -214,8 +214,8 @@ def test_versions_are_never_mixed(serving: Serving) -> None:
     old = serving.handler.routes.endpoints["late"]
     serving.route(serving.variant(2))
     new = serving.handler.routes.endpoints["late"]
-    asked = [Asked(each, {}, body([(1.0, "AA")]), perf_counter_ns()) for each in (old, new, old, new)]
-    answers = [msgspec.json.decode(each.body) for each in serving.handler.handle_together(asked)]
+    asked = [Asked(each, {}, body([(1.0, "AA")]), perf_counter_ns(), OPEN_INFERENCE) for each in (old, new, old, new)]
+    answers = [msgspec.json.decode(each.body) for each in serving.together(asked)]
     assert [answer["model_version"] for answer in answers] == ["1", "2", "1", "2"]
     assert [data(answer) for answer in answers] == [[1011.0], [2011.0], [1011.0], [2011.0]]
 
@@ -426,15 +426,15 @@ def test_how_many_are_worth_gathering_depends_on_what_a_row_costs() -> None:
 def test_a_few_are_answered_as_they_are_alone(one: Serving) -> None:
     compiled = replace(one.handler.routes.endpoints["late"], worth_gathering=FEW)
     bodies = (body([(1.0, "AA")]), b"{", body([(-1.0, "AA")]))
-    found = one.handler.handle_together([Asked(compiled, {}, each, perf_counter_ns()) for each in bodies])
+    found = one.together([Asked(compiled, {}, each, perf_counter_ns(), OPEN_INFERENCE) for each in bodies])
     assert [each.status for each in found] == [200, 400, 500]
-    assert one.metrics.runs["late"] == 0
+    assert one.metrics.runs["late"] == 2
 
 
 def test_responses_keep_their_places(one: Serving) -> None:
     compiled = one.handler.routes.endpoints["late"]
     bodies = [body([(float(n), "AA")]) if n % 3 else b"[]" for n in range(40)]
-    found: list[Response] = one.handler.handle_together([Asked(compiled, {}, each, 0) for each in bodies])
+    found: list[Response] = one.together([Asked(compiled, {}, each, 0, OPEN_INFERENCE) for each in bodies])
     for n, response in enumerate(found):
         assert response.status == (200 if n % 3 else 400)
         if n % 3:

@@ -17,7 +17,7 @@ from bailiwick.endpoints.model import Endpoint, RouteTable, Variant
 from bailiwick.serving.control import ControlClient
 from bailiwick.serving.execution import Execution
 from bailiwick.serving.follower import ModelBound, RouteFollower
-from bailiwick.serving.runtime import ModelFailed, OnnxRuntime, Runtime
+from bailiwick.serving.runtime import ModelFailed, OnnxRuntime, Opener, Runtime
 from bailiwick.serving.runtimes.residency import SESSION_BYTES, TIMES_ITS_FILE, Residency
 from tests_support.composed import logistic
 from tests_support.serving import Serving
@@ -68,7 +68,7 @@ def size(packages: Callable[[str], Path]) -> int:
 def residency(packages: Callable[[str], Path], size: int) -> Iterator[Callable[..., Residency]]:
     made: list[Residency] = []
 
-    def make(models: float, opened: Callable[[Path], Runtime] = OnnxRuntime, **options: float) -> Residency:
+    def make(models: float, opened: Opener = OnnxRuntime, **options: float) -> Residency:
         made.append(Residency(int(models * size), packages, opened, **options))
         return made[-1]
 
@@ -100,7 +100,7 @@ def test_what_was_used_least_recently_makes_room(residency: Callable[..., Reside
 
 def test_a_model_that_runs_or_is_about_to_is_not_evicted(residency: Callable[..., Residency]) -> None:
     release = threading.Event()
-    held = residency(1.5, lambda path: Slow(path, None, release if path.stem == "0" else None), load_seconds=0.3)
+    held = residency(1.5, lambda path, _=1: Slow(path, None, release if path.stem == "0" else None), load_seconds=0.3)
     release.set()
     first = held.model("0")
     release.clear()
@@ -124,7 +124,7 @@ def test_a_model_that_runs_or_is_about_to_is_not_evicted(residency: Callable[...
 def test_a_load_that_takes_long_is_answered_in_time_and_goes_on(residency: Callable[..., Residency]) -> None:
     gate = threading.Event()
     gate.set()
-    held = residency(1.5, lambda path: Slow(path, gate), load_seconds=0.2)
+    held = residency(1.5, lambda path, _=1: Slow(path, gate), load_seconds=0.2)
     first = held.model("0")
     settle(held)
     held.model("1")
@@ -203,7 +203,7 @@ def test_what_is_dropped_while_it_runs_is_closed_when_it_is_done(residency: Call
     release.set()
     opened: list[Slow] = []
 
-    def opener(path: Path) -> Runtime:
+    def opener(path: Path, _: int = 1) -> Runtime:
         opened.append(Slow(path, None, release))
         return opened[-1]
 
@@ -240,11 +240,11 @@ def test_two_hundred_models_are_served_where_twenty_fit(serving: Serving, size: 
     async def asked() -> None:
         for number in [*range(0, 200, 9), *range(195, 200)]:
             path = f"/v2/models/m{number}/infer"
-            slow = serving.handler.routes.apart.get(path)
+            slow = serving.handler.inference("POST", path, {}, body) if path in serving.handler.routes.apart else None
             if slow is None:
                 answer = serving.handler.handle("POST", path, {}, body)
             else:
-                answer = await serving.handler.handle_apart(slow, {}, body, elsewhere)
+                answer = await serving.handler.handle_apart(slow, elsewhere)
             assert answer.status == 200
             expected = 1 / (1 + np.exp(-number / 100))
             assert float(answer.body.partition(b'"data":[')[2].partition(b"]")[0]) == pytest.approx(expected, abs=1e-6)

@@ -42,3 +42,18 @@ def test_kserves_client_gets_what_it_sent_in_both_modes(clients: Path, server: S
         "infer_True": [True, "r-1", "simple"],
         "missing": "NOT_FOUND",
     }
+
+
+def test_the_client_generated_from_the_protocol_gets_what_it_sent(clients: Path, server: Server) -> None:
+    found = tell(clients, "generated_grpc", address(server))
+    assert found == {
+        "live": True,
+        "ready": True,
+        "model_ready": [True, True],
+        "extensions": True,
+        "metadata": [["2", "1"], {"key": "tail", "time": "at"}, [[-1, 1], [-1, 1]]],
+        "contents": ["r-1", "1", True],
+        "raw": ["r-1", "1", True],
+        "typed": True,
+        "missing": "NOT_FOUND",
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import NamedTuple
@@ -10,16 +9,13 @@ from typing import NamedTuple
 from bailiwick.endpoints.model import Policy, Quota
 from bailiwick.serving.metrics import Metrics
 from bailiwick.serving.protocol import Refused
+from bailiwick.serving.quotas import Quotas
 
 DEADLINE = b"x-request-deadline-ms"
 PEER = b":peer"
 """Where a connection puts its client's address among the headers; no header on the wire can be called so."""
 
-MOST_CLIENTS = 10_000
-"""Clients whose quota a worker remembers; beyond, the one that was silent longest is forgotten and starts with a full one."""
-
 MOST_DEADLINE_MS = 86_400_000
-_SECOND_NS = 1_000_000_000
 
 
 class Priority(IntEnum):
@@ -48,33 +44,11 @@ class Let(NamedTuple):
     deadline: int
 
 
-class Quotas:
-    """Token buckets by endpoint and client. A worker keeps its own."""
-
-    def __init__(self, most_clients: int = MOST_CLIENTS) -> None:
-        self._most = most_clients
-        self._buckets: OrderedDict[tuple[str, bytes], tuple[float, int]] = OrderedDict()  # (tokens, since)
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def take(self, endpoint: str, quota: Quota, client: bytes, now: int) -> float:
-        """Take one token. 0 when there was one, else the seconds until there is."""
-        key = (endpoint, client)
-        tokens, since = self._buckets.pop(key, (float(quota.burst), now))
-        tokens = min(quota.burst, tokens + (now - since) / _SECOND_NS * quota.per_second)
-        short = max(0.0, 1 - tokens)
-        self._buckets[key] = (tokens if short else tokens - 1, now)
-        if len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
-        return short / quota.per_second
-
-
 class Admission:
     """Asked for each request of an endpoint that has a policy, and for each that states a deadline."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self.quotas = Quotas()
+    def __init__(self, metrics: Metrics, quotas: Quotas) -> None:
+        self.quotas = quotas
         self._metrics = metrics
 
     def let_in(self, endpoint: str, policy: Policy, headers: Mapping[bytes, bytes], began: int, now: int) -> Let:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from bailiwick.serving.admission import PEER
-from bailiwick.serving.handler import LATER, InferenceHandler, Response, form_of
+from bailiwick.serving.handler import LATER, InferenceHandler, Response
 from bailiwick.serving.protocol import error_json
 
 Message = MutableMapping[str, Any]
@@ -58,9 +58,9 @@ class InferenceApp:
 
     async def _handled(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> Response:
         try:
-            apart = self._handler.routes.apart.get(path) if method == "POST" else None
-            if apart is not None:
-                return await self._handler.handle_apart(apart, headers, body, _in_thread, form=form_of(path))
+            asked = self._handler.inference(method, path, headers, body)
+            if asked is not None and self._handler.takes_long(asked, path):
+                return await self._handler.handle_apart(asked, _in_thread)
             response = self._handler.handle(method, path, headers, body)
             return response if response.status != LATER else await asyncio.to_thread(self._handler.handle_later, path)
         except Exception:  # noqa: BLE001 - the edge of the process: no request may end without an answer

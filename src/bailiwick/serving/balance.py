@@ -56,7 +56,7 @@ class Balance:
         with self._locked():
             for slot in range(MOST_WORKERS):
                 process, _ = self._read(slot)
-                if not process or process == self._process or not _is_alive(process):
+                if not process or process == self._process or not process_is_alive(process):
                     self._write(slot, self._process, 0)
                     self._slot = slot
                     return
@@ -180,7 +180,8 @@ class Balance:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
 
-def _is_alive(process: int) -> bool:
+def process_is_alive(process: int) -> bool:
+    """Whether there is one of this number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from time import perf_counter_ns
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote
 
@@ -21,17 +20,14 @@ import httptools
 
 from bailiwick.serving.admission import PEER
 from bailiwick.serving.balance import Balance
-from bailiwick.serving.handler import LATER, Asked, InferenceHandler, Response, form_of
+from bailiwick.serving.handler import LATER, InferenceHandler, Response
+from bailiwick.serving.http.form import Asked, Outcome
 from bailiwick.serving.inference import MOST_APART
 from bailiwick.serving.protocol import error_json
-from bailiwick.serving.router import CompiledEndpoint
-from bailiwick.serving.turns import Turn
+from bailiwick.serving.turns import hold_seconds
 
 MAX_HEAD_BYTES = 65_536
 LINGER_SECONDS = 2.0
-
-HOLD_SECONDS = 0.05
-"""How long a client that was refused for load is not read: what it sends at once again stays in the kernel, and costs nothing."""
 
 _UPGRADE_HEADERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 _log = logging.getLogger(__name__)
@@ -63,7 +59,6 @@ class Listener:
         self.now = 0.0
         self.tasks: set[asyncio.Task[None]] = set()
         self.balance: Balance | None = None
-        self.turn = Turn(self._answer_together, surplus=handler.surplus, after=self._after_turn)
         self._threads = ThreadPoolExecutor(MOST_APART, thread_name_prefix="slow-model")  # started as they are needed
 
     def close_idle(self, older_than: float) -> None:
@@ -90,17 +85,6 @@ class Listener:
         for connection in list(self.connections):
             connection.refuse_slow(longest)
 
-    def _answer_together(self, asked: Sequence[Asked]) -> list[Response]:
-        try:
-            return self.handler.handle_together(asked)
-        except Exception:  # noqa: BLE001 - the edge of the process: no request may end without an answer
-            _log.exception("a request failed in a way that was not foreseen")
-            return [_plain(500, error_json("The server failed; the failure is in its log."))] * len(asked)
-
-    def _after_turn(self) -> None:
-        if self.handler.unsettled:
-            self.handler.settle()
-
     async def elsewhere(self, work: Callable[[], Done]) -> Done:
         """Have a slow model answer while this thread does other things."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -109,10 +93,13 @@ class Listener:
 class InferenceConnection(asyncio.Protocol):
     """Requests are answered in the order they come, pipelined ones too."""
 
+    ordered = True
+
     def __init__(self, listener: Listener, *, adopted: bool = False) -> None:
         self._listener = listener
         self._settled = adopted  # whether the balance counts it as one of this worker's
         self._within = False  # a request
+        self._past_head = False
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._finished = False  # what still comes is thrown away
@@ -177,7 +164,7 @@ class InferenceConnection(asyncio.Protocol):
             return
         self._held = True
         self._transport.pause_reading()
-        asyncio.get_running_loop().call_later(HOLD_SECONDS, self._let_go)
+        asyncio.get_running_loop().call_later(hold_seconds(len(self._listener.connections)), self._let_go)
 
     def _let_go(self) -> None:
         self._held = False
@@ -198,13 +185,11 @@ class InferenceConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The client sends no more; what it has asked is answered before the transport closes."""
-        if self.gathered:
-            self._listener.turn.flush()
+        self._flush()
 
     def close(self) -> None:
         """Close once everything written has been sent."""
-        if self.gathered:
-            self._listener.turn.flush()
+        self._flush()
         self._finished = True
         self._transport.close()
 
@@ -225,6 +210,7 @@ class InferenceConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._within = True
+        self._past_head = False
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's target."""
@@ -232,12 +218,14 @@ class InferenceConnection(asyncio.Protocol):
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._headers[name.lower()] = value
+        """One header. Those behind a chunked body are not taken: no proxy has looked at them."""
+        if not self._past_head:
+            self._headers[name.lower()] = value
         self._count_head(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         """Refuse a body that is declared too large before it is sent."""
+        self._past_head = True
         if self._finished or self._parser.should_upgrade():
             return
         declared = self._headers.get(b"content-length", b"0")
@@ -266,22 +254,21 @@ class InferenceConnection(asyncio.Protocol):
         if self._behind is not None:
             self._behind.append(_Request(method, path, headers, body, self._parser.should_keep_alive()))
             return
-        routes, turn = self._listener.handler.routes, self._listener.turn
-        if routes.handled:
+        handler, keep = self._listener.handler, self._parser.should_keep_alive()
+        if handler.routes.handled:
             headers[PEER] = self._peer()
-        if method == "POST":
-            apart = routes.apart.get(path)  # asked once: what is resident changes
-            if apart is not None:
-                if self._caught_up():
-                    self._begin_apart(apart, _Request(method, path, headers, body, self._parser.should_keep_alive()))
-                return
-            compiled = routes.infer_paths.get(path)
-            if compiled is not None and turn.gathers():
-                asked = Asked(compiled, headers, body, perf_counter_ns())
-                turn.add(asked, self, keep=self._parser.should_keep_alive())
-                return
-        if self._caught_up():
-            self._answer_at_once(_Request(method, path, headers, body, self._parser.should_keep_alive()))
+        asked = handler.inference(method, path, headers, body)
+        if asked is not None and handler.takes_long(asked, path):
+            if self._caught_up():
+                self._begin_apart(asked, keep=keep)
+        elif asked is not None and handler.turn.gathers():
+            handler.turn.add(asked, self, keep)
+        elif self._caught_up():
+            if asked is not None:
+                self.answered(asked, handler.run_safely(asked), keep)
+                handler.settle_if_needed()
+            else:
+                self._answer_at_once(_Request(method, path, headers, body, keep))
 
     def _answer_at_once(self, request: _Request) -> None:
         response = self._handled(request.method, request.path, request.headers, request.body)
@@ -289,8 +276,7 @@ class InferenceConnection(asyncio.Protocol):
             self._begin_later(request)
             return
         self._write(response, is_head=request.method == "HEAD", keep=request.keep)
-        if self._listener.handler.unsettled:
-            self._listener.handler.settle()
+        self._listener.handler.settle_if_needed()
 
     def _peer(self) -> bytes:
         """The client's address, without its port."""
@@ -299,38 +285,36 @@ class InferenceConnection(asyncio.Protocol):
 
     def _caught_up(self) -> bool:
         """Answer what came before and was gathered; whether there is still somebody to answer."""
-        if self.gathered:
-            self._listener.turn.flush()
+        self._flush()
         return not self._finished
 
-    def answered(self, response: Response, *, keep: bool) -> None:
-        """Write the answer of a request that was gathered, unless the connection is gone."""
+    def _flush(self) -> None:
+        if self.gathered:
+            self._listener.handler.turn.flush()
+
+    def answered(self, asked: Asked, outcome: Outcome, mark: bool) -> None:  # noqa: FBT001 - as it was added
+        """Write the answer of a request that was gathered, unless the connection is gone; `mark` says whether to keep it."""
         if not self._finished:
-            self._write(response, keep=keep)
+            self._write(self._safely(lambda: self._listener.handler.response(asked, outcome)), keep=mark)
 
     # -- slow models ---------------------------------------------------------------------------------------------------
 
-    def _begin_apart(self, compiled: CompiledEndpoint, request: _Request) -> None:
+    def _begin_apart(self, asked: Asked, *, keep: bool) -> None:
         listener = self._listener
-        self._begin(
-            listener.handler.handle_apart(
-                compiled, request.headers, request.body, listener.elsewhere, form=form_of(request.path)
-            ),
-            request,
-        )
+        self._begin(listener.handler.handle_apart(asked, listener.elsewhere), keep=keep)
 
     def _begin_later(self, request: _Request) -> None:
         loading = self._listener.handler.handle_later
-        self._begin(self._listener.elsewhere(lambda: loading(request.path)), request)
+        self._begin(self._listener.elsewhere(lambda: loading(request.path)), keep=request.keep)
 
-    def _begin(self, answering: Coroutine[Any, Any, Response], request: _Request) -> None:
+    def _begin(self, answering: Coroutine[Any, Any, Response], *, keep: bool) -> None:
         self._behind = deque()
         self._transport.pause_reading()
-        task = asyncio.get_running_loop().create_task(self._answer_slowly(answering, request))
+        task = asyncio.get_running_loop().create_task(self._answer_slowly(answering, keep=keep))
         self._listener.tasks.add(task)  # the loop itself would let it be collected
         task.add_done_callback(self._listener.tasks.discard)
 
-    async def _answer_slowly(self, answering: Coroutine[Any, Any, Response], request: _Request) -> None:
+    async def _answer_slowly(self, answering: Coroutine[Any, Any, Response], *, keep: bool) -> None:
         """Answer, then what came after it, up to the next that is slow."""
         try:
             response = await answering
@@ -341,17 +325,17 @@ class InferenceConnection(asyncio.Protocol):
         self.last_data = self._listener.now
         if self._finished:
             return
-        self._write(response, keep=request.keep)
-        if self._listener.handler.unsettled:
-            self._listener.handler.settle()
+        self._write(response, keep=keep)
+        self._listener.handler.settle_if_needed()
         while behind and not self._finished:
             following = behind.popleft()
-            found = self._listener.handler.routes.apart.get(following.path) if following.method == "POST" else None
-            if found is not None:
-                self._begin_apart(found, following)
+            handler, (method, path, headers, body, _) = self._listener.handler, following
+            asked = handler.inference(method, path, headers, body)
+            if asked is not None and handler.takes_long(asked, path):
+                self._begin_apart(asked, keep=following.keep)
                 self._behind = behind
                 return
-            answer = self._handled(following.method, following.path, following.headers, following.body)
+            answer = self._handled(method, path, headers, body)
             if answer.status == LATER:
                 self._begin_later(following)
                 self._behind = behind
@@ -362,8 +346,11 @@ class InferenceConnection(asyncio.Protocol):
     # -- answers -------------------------------------------------------------------------------------------------------
 
     def _handled(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> Response:
+        return self._safely(lambda: self._listener.handler.handle(method, path, headers, body))
+
+    def _safely(self, answer: Callable[[], Response]) -> Response:
         try:
-            return self._listener.handler.handle(method, path, headers, body)
+            return answer()
         except Exception:  # noqa: BLE001 - the edge of the process: no request may end without an answer
             _log.exception("a request failed in a way that was not foreseen")
             return _plain(500, error_json("The server failed; the failure is in its log."))
@@ -404,8 +391,7 @@ class InferenceConnection(asyncio.Protocol):
 
     def _linger(self, response: Response) -> None:
         """Answer before the request is whole. Closing at once would reset the connection and lose the answer."""
-        if self.gathered:
-            self._listener.turn.flush()
+        self._flush()
         self._finished = True
         status, headers, body = response
         parts = [_STATUS_LINES[status], self._listener.date]

@@ -64,25 +64,17 @@ def execute(compiled: CompiledEndpoint, batch: Batch, request_id: str) -> Execut
 
 
 def execute_together(
-    compiled: CompiledEndpoint,
-    batches: Sequence[Batch],
-    request_ids: Sequence[str],
-    *,
-    alone_after_failure: bool = True,
+    compiled: CompiledEndpoint, batches: Sequence[Batch], request_ids: Sequence[str]
 ) -> list[Execution]:
     """What `execute` gives for each, out of one run; batches must lack no input.
 
-    When the run fails, each is run alone, so that what is wrong with one request is told to that one only; or nothing is
-    returned, for a caller who runs them again himself.
+    Nothing when the run fails: each is then to be run alone, so that what is wrong with one is told to that one only.
     """
-    if len(batches) > 1:
-        merged = _joined(batches)
-        done = _together(compiled, merged, batches, request_ids)
-        if not done.error and all(len(values) == merged.rows for values in done.outputs):
-            return _parted(done, batches)
-        if not alone_after_failure:
-            return []
-    return [execute(compiled, batch, request_id) for batch, request_id in zip(batches, request_ids, strict=True)]
+    merged = _joined(batches)
+    done = _together(compiled, merged, batches, request_ids)
+    if not done.error and all(len(values) == merged.rows for values in done.outputs):
+        return _parted(done, batches)
+    return []
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:

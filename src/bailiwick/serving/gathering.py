@@ -50,13 +50,30 @@ def portions(taken: Sequence[Taken]) -> list[list[Taken]]:
     return runs
 
 
-def run_portion(portion: Sequence[Taken]) -> list[Execution]:
-    """Run what `portions` put together. Raises Refused only for a request that is alone."""
-    if len(portion) == 1:
-        return [execute(portion[0].compiled, portion[0].batch, portion[0].request_id)]
-    return execute_together(
-        portion[0].compiled, [each.batch for each in portion], [each.request_id for each in portion]
-    )
+def run_portion(portion: Sequence[Taken], metrics: Metrics | None) -> list[Execution]:
+    """Run what `portions` put together, and count the runs, where `metrics` says that they count.
+
+    When the joint run fails, each is run alone. Raises Refused only for a request that is alone.
+    """
+    if len(portion) > 1:
+        done = _at_once(portion)
+        if done:
+            if metrics is not None:
+                name = portion[0].compiled.endpoint.name
+                metrics.ran(name, len(portion), sum([taken.batch.rows for taken in portion]))
+            return done
+    return [_alone(taken, metrics) for taken in portion]
+
+
+def _alone(taken: Taken, metrics: Metrics | None) -> Execution:
+    if metrics is not None:
+        metrics.ran(taken.compiled.endpoint.name, 1, taken.batch.rows)
+    return execute(taken.compiled, taken.batch, taken.request_id)
+
+
+def _at_once(taken: Sequence[Taken]) -> list[Execution]:
+    """One run for all, or nothing when it fails."""
+    return execute_together(taken[0].compiled, [each.batch for each in taken], [each.request_id for each in taken])
 
 
 class _Waiting(NamedTuple):
@@ -91,8 +108,8 @@ class SlowModels:
 
     @property
     def waiting(self) -> int:
-        """Requests that no run has begun for."""
-        return sum(len(line.waiting) for line in self._lines.values())
+        """Requests that no run has begun for. Any thread may ask."""
+        return sum(len(line.waiting) for line in list(self._lines.values()))
 
     def waiting_for(self, compiled: CompiledEndpoint) -> int:
         """Those of one endpoint."""
@@ -155,7 +172,8 @@ class SlowModels:
                     break
                 run.append(heappop(line.waiting))
                 rows += batch.rows
-                self._metrics.waited(first.taken.compiled.endpoint.name, (now - first.taken.began) // 1000)
+                first.taken.waited_after += now - first.taken.bound
+                self._metrics.waited(first.taken.compiled.endpoint.name, (now - first.taken.bound) // 1000)
                 if single:
                     break
         return run
@@ -184,18 +202,10 @@ class SlowModels:
             for each in run:
                 heappush(line.waiting, each._replace(alone=True))
             return
-        self._metrics.ran_together(compiled.endpoint.name, len(run))
+        self._metrics.ran(compiled.endpoint.name, len(run), sum([each.taken.batch.rows for each in run]))
         for each, execution in zip(run, done, strict=True):
             if not each.answer.done():
                 each.answer.set_result(execution)
-
-
-def _at_once(taken: Sequence[Taken]) -> list[Execution]:
-    """One run for all, or nothing when it fails: each is then run alone, and answered when it is done."""
-    compiled = taken[0].compiled
-    return execute_together(
-        compiled, [each.batch for each in taken], [each.request_id for each in taken], alone_after_failure=False
-    )
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

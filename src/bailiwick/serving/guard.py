@@ -19,24 +19,23 @@ from bailiwick.serving.gathering import Elsewhere, SlowModels, run_portion
 from bailiwick.serving.http.form import Taken
 from bailiwick.serving.metrics import Metrics
 from bailiwick.serving.protocol import Refused
+from bailiwick.serving.quotas import Quotas
 from bailiwick.serving.router import CompiledEndpoint, Handling
 
 
 class Guard:
     """One a worker; belongs to the thread that answers requests."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, quotas: Quotas) -> None:
         self.breakers = Breakers()
-        self.admission = Admission(metrics)
+        self.admission = Admission(metrics, quotas)
         self._metrics = metrics
         metrics.breakers = self.breakers.states
 
-    def run(self, taken: Taken) -> Execution:
-        """The request's own variant, or else a fallback. Raises Refused when the request lacks an input."""
-        return self.run_portion([taken])[0]
-
     def run_portion(self, portion: Sequence[Taken]) -> list[Execution]:
-        """The same for requests that can share a run. Raises Refused only for a request that is alone."""
+        """Of requests that can share a run, each one's own variant, or else a fallback. Raises Refused only for a request
+        that is alone, and lacks an input.
+        """
         compiled, now = portion[0].compiled, perf_counter_ns()
         stopped = [self.breakers.stopped(compiled, each.batch, each.request_id, now) for each in portion]
         ready = [taken for taken, stop in zip(portion, stopped, strict=True) if stop is None]
@@ -63,7 +62,7 @@ class Guard:
     def _tried(self, portion: Sequence[Taken]) -> list[Execution]:
         began = perf_counter_ns()
         try:
-            done = run_portion(portion)
+            done = run_portion(portion, self._metrics)
         except Unavailable as error:
             done = [_cut_short(taken, error.message, status=503) for taken in portion]
         now = perf_counter_ns()
@@ -72,7 +71,7 @@ class Guard:
         return done
 
     async def _tried_apart(self, taken: Taken, slow: SlowModels, elsewhere: Elsewhere) -> Execution:
-        if not taken.compiled.apart:
+        if taken.compiled.runs_inline(taken.batch.rows):
             return self._tried([taken])[0]
         handling, began = taken.compiled.handling, perf_counter_ns()
         limit = handling.policy.slow_ms / 1000 if handling is not None and handling.policy.slow_ms else None

@@ -30,6 +30,7 @@ class Metrics:
         self.connections: Mapping[str, Sized] = {}  # those open now, by protocol
         self.runs: defaultdict[str, int] = defaultdict(int)  # endpoint; a run may answer several requests
         self.runs_requests: defaultdict[str, int] = defaultdict(int)
+        self.runs_rows: defaultdict[str, int] = defaultdict(int)
         self.waits: defaultdict[str, list[int]] = defaultdict(lambda: [0] * CLASSES)
         self.waits_sum_us: defaultdict[str, int] = defaultdict(int)
         self.shadows_dropped: defaultdict[str, int] = defaultdict(int)  # endpoint
@@ -57,13 +58,21 @@ class Metrics:
         names = failed.keys() | latency.keys()
         return {name: Counts(failed[name], latency.get(name, (0,) * CLASSES)) for name in names}
 
-    def ran_together(self, endpoint: str, requests: int) -> None:
-        """Count one run of requests that were gathered; the mean fill is requests by runs."""
+    def ran(self, endpoint: str, requests: int, rows: int) -> None:
+        """Count one run of a model; the mean fill is requests, or rows, by runs."""
         self.runs[endpoint] += 1
         self.runs_requests[endpoint] += requests
+        self.runs_rows[endpoint] += rows
+
+    def ran_alone(self, endpoint: str, rows: int) -> None:
+        """Count a request that did not stand in line and had a run of its own."""
+        self.runs[endpoint] += 1
+        self.runs_requests[endpoint] += 1
+        self.runs_rows[endpoint] += rows
+        self.waits[endpoint][0] += 1
 
     def waited(self, endpoint: str, wait_us: int) -> None:
-        """Count how long a request waited for a slow model to be free."""
+        """Count how long a request stood in line, 0 for one that did not."""
         self.waits[endpoint][bisect_left(LATENCY_BOUNDS_US, wait_us)] += 1
         self.waits_sum_us[endpoint] += wait_us
 
@@ -78,6 +87,10 @@ class Metrics:
         self.recorded = _kept(self.recorded, lambda label: label[0] in names)
         self.runs = _kept(self.runs, names.__contains__)
         self.runs_requests = _kept(self.runs_requests, names.__contains__)
+        self.runs_rows = _kept(self.runs_rows, names.__contains__)
+        for series in (self.waits, self.waits_sum_us):
+            for name in [name for name in list(series) if name not in names]:
+                series.pop(name, None)
         self.shadows_dropped = _kept(self.shadows_dropped, names.__contains__)
         self.over_quota = _kept(self.over_quota, names.__contains__)
         self.expired = _kept(self.expired, names.__contains__)
@@ -123,8 +136,9 @@ class Metrics:
             connections.add_metric([self._worker, protocol], len(held))
         yield connections
         for name, counts, said in (
-            ("bailiwick_runs", self.runs, "Model runs of gathered requests"),
+            ("bailiwick_runs", self.runs, "Runs of models, each for one request or several"),
             ("bailiwick_runs_requests", self.runs_requests, "Requests in those runs"),
+            ("bailiwick_runs_rows", self.runs_rows, "Rows in those runs"),
             ("bailiwick_shadows_dropped", self.shadows_dropped, "Copies of requests that no shadow ran"),
             ("bailiwick_over_quota", self.over_quota, "Requests refused over a client's quota"),
             ("bailiwick_expired", self.expired, "Requests whose deadline passed before they could run"),
@@ -138,7 +152,7 @@ class Metrics:
         yield self._histogram(
             "bailiwick_inference_seconds", "Time from request to answer", self.latency, self.latency_sum_us
         )
-        yield self._histogram("bailiwick_queue_seconds", "Time waited for a slow model", self.waits, self.waits_sum_us)
+        yield self._histogram("bailiwick_queue_seconds", "Time stood in line", self.waits, self.waits_sum_us)
         for name, level in self._gauges().items():
             gauge = GaugeMetricFamily(f"bailiwick_{name}", name.replace("_", " ").capitalize(), labels=["worker"])
             gauge.add_metric([self._worker], level)

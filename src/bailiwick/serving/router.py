@@ -17,8 +17,8 @@ from bailiwick.serving.constant import constant_runtime
 from bailiwick.serving.frames import FALLBACK, SHADOW, Definition
 from bailiwick.serving.packing import Block
 from bailiwick.serving.protocol import output_opening
-from bailiwick.serving.rowwise import answers_row_by_row, worth_gathering
-from bailiwick.serving.runtime import Runtime
+from bailiwick.serving.rowwise import answers_row_by_row, inline_rows, worth_gathering
+from bailiwick.serving.runtime import BESIDE_LANES, Runtime
 from bailiwick.serving.runtimes.residency import ResidentRuntime
 from bailiwick.serving.tensors import Signature, TensorSpec
 from bailiwick.serving.withholding import Withholding, withholding_of
@@ -27,10 +27,11 @@ UNASSIGNED_EPOCH = 0
 """Epoch of predictions whose client chose the version itself: they are no evidence about a split."""
 
 MOST_ROWS = 256
-"""Rows of one run of several requests: more gain nothing (`docs/decisions/0016`), and the first waits for the last."""
+"""Rows of one run of several requests, where the version's serving setting does not say: more gain nothing
+(`docs/decisions/0016`), and the first waits for the last."""
 
-MOST_LANES = 256
-"""Runs at a time of a model that says no number of its own (`lanes`)."""
+MOST_INLINE_BYTES = 64 << 10
+"""A larger body takes about a millisecond to read, whatever the model."""
 
 MOST_IN_TURN = 1024
 """Requests of one endpoint that may wait for their turn in a worker, where its policy does not say."""
@@ -81,10 +82,18 @@ class CompiledEndpoint:
     """How many requests of one turn are cheaper to answer together than one by one."""
     lanes: int = 1
     """Runs that its slowest model makes at a time."""
+    inline_rows: int = 0
+    """Rows that may be run in the event loop, where no model behind it is slow in itself."""
+    inline_bytes: int = -1
+    """Bytes that a request with so many rows has at least: a larger one goes where nothing else waits."""
     handling: Handling | None = None
     """What else than the split decides about a request; None where nothing does."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """Shadows, fallbacks and variants without traffic that are not there, and why."""
+
+    def runs_inline(self, rows: int) -> bool:
+        """Whether so many rows hold the event loop no longer than they may."""
+        return rows <= self.inline_rows and not self.apart
 
     @property
     def apart(self) -> bool:
@@ -153,17 +162,19 @@ def compile_endpoint(
         recording=endpoint.recording,
     )
     beside = [
-        runtimes[each.package].signature for each in named_by_policy(endpoint).values() if each.package in runtimes
+        runtimes[each.loading].signature for each in named_by_policy(endpoint).values() if each.loading in runtimes
     ]
-    inputs, outputs = _joint_signature(endpoint.name, [runtimes[variant.package].signature for variant in live])
+    inputs, outputs = _joint_signature(endpoint.name, [runtimes[variant.loading].signature for variant in live])
     binder = Binder(_with_more(inputs, beside), key=endpoint.key, time=endpoint.time)
-    arms = tuple(_arm(endpoint.name, variant, runtimes[variant.package], binder) for variant in live)
+    arms = tuple(_arm(endpoint.name, variant, runtimes[variant.loading], binder) for variant in live)
     compiled = _compiled(endpoint, routed, arms, binder, outputs)
     if endpoint.policy == NO_POLICY:
         return compiled
     found = dict(problems or {})
     handling = _handling(compiled, runtimes, found)
-    return replace(compiled, handling=handling, problems=found)
+    others = (*handling.choices.values(), *handling.fallbacks)
+    least = min((other.inline_bytes for other in others), default=compiled.inline_bytes)
+    return replace(compiled, handling=handling, problems=found, inline_bytes=min(compiled.inline_bytes, least))
 
 
 def _compiled(
@@ -174,6 +185,7 @@ def _compiled(
     outputs: tuple[TensorSpec, ...],
     role: str = "",
 ) -> CompiledEndpoint:
+    most_inline = min(inline_rows(arm.runtime) for arm in arms)
     return CompiledEndpoint(
         source=source,
         endpoint=routed,
@@ -184,11 +196,29 @@ def _compiled(
         output_openings=tuple(output_opening(spec) for spec in outputs),
         mixed_opening=b'{"model_name":%b,"id":"' % orjson.dumps(source.name),
         definition=Definition(next(_references), routed, binder.specs, outputs, role),
-        most_rows=MOST_ROWS if all(answers_row_by_row(arm.runtime) for arm in arms) else 0,
+        most_rows=_most_rows(arms),
         worth_gathering=min(worth_gathering(arm.runtime) for arm in arms),
-        lanes=min(getattr(arm.runtime, "lanes", MOST_LANES) for arm in arms),
+        lanes=min(getattr(arm.runtime, "lanes", BESIDE_LANES) for arm in arms),
+        inline_rows=most_inline,
+        inline_bytes=_inline_bytes(most_inline, arms),
         withholding=withholding_of(routed, binder.specs),
     )
+
+
+def _inline_bytes(rows: int, arms: Sequence[Arm]) -> int:
+    """In JSON a value takes two bytes at least; some hundred more are names and shapes."""
+    if not rows:
+        return -1
+    inputs = [arm.runtime.signature.inputs for arm in arms]
+    values = min(sum(spec.width for spec in specs) for specs in inputs)
+    return min(MOST_INLINE_BYTES, 400 + 120 * max(map(len, inputs)) + 2 * rows * max(values, 1))
+
+
+def _most_rows(arms: Sequence[Arm]) -> int:
+    """The least that any of the versions is set to."""
+    if not all(answers_row_by_row(arm.runtime) for arm in arms):
+        return 0
+    return min(arm.variant.setting.most_rows or MOST_ROWS for arm in arms)
 
 
 def named_by_policy(endpoint: Endpoint) -> dict[str, Variant]:
@@ -208,7 +238,7 @@ def _handling(compiled: CompiledEndpoint, runtimes: Mapping[str, Runtime], probl
     live = {arm.variant.package for arm in compiled.arms}
     shadows, fallbacks = [], []
     for shadow in policy.shadows:
-        runtime = runtimes.get(shadow.variant.package)
+        runtime = runtimes.get(shadow.variant.loading)
         if runtime is not None and shadow.variant.package not in live:
             beside = _beside(compiled, shadow.variant, runtime, SHADOW, f"shadow {shadow.variant.name}", problems)
             shadows += [Shadowing(each, shadow.share, f"{compiled.endpoint.salt}shadow") for each in beside]
@@ -219,14 +249,14 @@ def _handling(compiled: CompiledEndpoint, runtimes: Mapping[str, Runtime], probl
             variant = Variant("constant", "", 0, "constant", 0)
             found = constant_runtime(fallback.answer, compiled.binder, compiled.outputs, problems)
         elif variant is not None:
-            found = runtimes.get(variant.package)
+            found = runtimes.get(variant.loading)
         if variant is not None and found is not None:
             fallbacks += _beside(compiled, variant, found, FALLBACK, f"fallback {variant.name}", problems)
     asked = policy.override_header or policy.override_parameter
     choices = {arm.variant.name: _pin(compiled, arm.variant, arm.runtime) for arm in compiled.arms} if asked else {}
     for variant in (each for each in compiled.source.variants if asked and not each.weight):
-        if variant.package in runtimes:
-            choices[variant.name] = _pin(compiled, variant, runtimes[variant.package])
+        if variant.loading in runtimes:
+            choices[variant.name] = _pin(compiled, variant, runtimes[variant.loading])
     rule = policy.breaker or (BreakerRule() if fallbacks else None)
     return Handling(
         policy=policy,
@@ -260,7 +290,7 @@ def _beside(
 
 def _alone(endpoint: Endpoint, variant: Variant) -> Endpoint:
     """The endpoint with one variant that nobody was assigned to."""
-    whole = Variant(variant.name, variant.model, variant.version, variant.package, BASIS_POINTS)
+    whole = structs.replace(variant, weight=BASIS_POINTS)
     return Endpoint(endpoint.name, endpoint.salt, UNASSIGNED_EPOCH, (whole,), endpoint.key, endpoint.time)
 
 
@@ -279,7 +309,7 @@ def compile_routes(revision: int, compiled: Mapping[str, CompiledEndpoint]) -> R
         others["/invocations"] = next(iter(compiled.values()))
     every = paths | others
     bounded = any(isinstance(arm.runtime, ResidentRuntime) for found in every.values() for arm in found.arms)
-    apart = ApartNow(every) if bounded else {path: found for path, found in every.items() if _goes_apart(found)}
+    apart = ApartNow(every) if bounded else {path: found for path, found in every.items() if goes_apart(found)}
     return Routes(
         revision=revision,
         endpoints=dict(compiled),
@@ -300,7 +330,7 @@ class ApartNow(Mapping[str, CompiledEndpoint]):
 
     def __getitem__(self, path: str) -> CompiledEndpoint:
         found = self._paths[path]
-        if _goes_apart(found):
+        if goes_apart(found):
             return found
         raise KeyError(path)
 
@@ -311,7 +341,8 @@ class ApartNow(Mapping[str, CompiledEndpoint]):
         return len(self._paths)
 
 
-def _goes_apart(compiled: CompiledEndpoint) -> bool:
+def goes_apart(compiled: CompiledEndpoint) -> bool:
+    """Whether a request of it may lead to a model that takes long."""
     return compiled.apart or _may_go_apart(compiled)
 
 
@@ -332,7 +363,7 @@ def _pin(compiled: CompiledEndpoint, variant: Variant, runtime: Runtime) -> Comp
         compiled.source.policy, override_header="", override_parameter="", shadows=(), fallbacks=(), slow_ms=0
     )
     endpoint = structs.replace(_alone(compiled.endpoint, variant), policy=policy)
-    return compile_endpoint(endpoint, {variant.package: runtime})
+    return compile_endpoint(endpoint, {variant.loading: runtime})
 
 
 def _with_more(inputs: tuple[TensorSpec, ...], signatures: Sequence[Signature]) -> tuple[TensorSpec, ...]:

@@ -11,6 +11,7 @@ from time import perf_counter_ns
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from msgspec import Struct
 
 from bailiwick.core.errors import BailiwickError
 from bailiwick.serving.packing import Block
@@ -23,33 +24,57 @@ HEAVY_US = 30.0
 
 PAIR, FEW = 2, 4
 
+TIMED_ROWS = 64
+UNKNOWN_ROW_US = 20.0
+"""What a row is taken to cost of a model that cannot be tried."""
+
+MOST_INLINE_US = 5_000.0
+"""For so long a model may hold the event loop."""
+
+LONG_ROW_US = 500.0
+"""With rows that cost more, a turn of the event loop would take too long: such a model always runs in a thread."""
+
 _TOLERANCE = 1e-4  # kernels for many rows add up in another order than those for one
 
 _log = logging.getLogger(__name__)
-_known: WeakKeyDictionary[Runtime, tuple[bool, float]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Runtime, Found] = WeakKeyDictionary()
+
+
+class Found(Struct, frozen=True):
+    """Whether it answers row by row, microseconds of its quickest run of one row, and of a row among many."""
+
+    by_row: bool
+    one_us: float
+    row_us: float
 
 
 def answers_row_by_row(runtime: Runtime) -> bool:
     """Whether rows that are run together come out as each does alone. A model that fails on what is tried is not trusted."""
-    return _of(runtime)[0]
+    return _of(runtime).by_row
 
 
 def worth_gathering(runtime: Runtime) -> int:
     """How many requests of one turn are cheaper to run together than one by one."""
-    return PAIR if _of(runtime)[1] >= HEAVY_US else FEW
+    return PAIR if _of(runtime).one_us >= HEAVY_US else FEW
 
 
-def _of(runtime: Runtime) -> tuple[bool, float]:
-    known = _known.get(runtime)
+def inline_rows(runtime: Runtime) -> int:
+    """How many rows it may be given where everybody else waits meanwhile; 0 for one that always takes long."""
+    row_us = _of(runtime).row_us
+    return 0 if row_us > LONG_ROW_US else int(MOST_INLINE_US / max(row_us, 0.5))
+
+
+def _of(runtime: Runtime) -> Found:
+    known: Found | None = getattr(runtime, "found", None) or _known.get(runtime)
     if known is None:
-        known = _known[runtime] = _tried(runtime)
+        known = _known[runtime] = tried(runtime)
     return known
 
 
-def _tried(runtime: Runtime) -> tuple[bool, float]:
-    """Whether it answers row by row, and the microseconds of its quickest run of one row."""
+def tried(runtime: Runtime) -> Found:
+    """By some runs, so of a model that is loaded and warm. A runtime that is not has it as `found` from when it was."""
     random = np.random.default_rng(7)
-    feed = {block.name: _values(block, random) for block in runtime.blocks}
+    feed = {block.name: _values(block, random, ROWS) for block in runtime.blocks}
     try:
         together = runtime.run(feed)
         alone, took = [], []
@@ -60,14 +85,28 @@ def _tried(runtime: Runtime) -> tuple[bool, float]:
             took.append((perf_counter_ns() - began) / 1000)
     except BailiwickError as error:
         _log.info("a model whose rows cannot be tried is not batched: %s", error)
-        return False, 0.0
+        return Found(by_row=False, one_us=0.0, row_us=UNKNOWN_ROW_US)
     same = all(_same(whole, np.concatenate([each[place] for each in alone])) for place, whole in enumerate(together))
-    return same, min(took)
+    return Found(same, min(took), UNKNOWN_ROW_US if runtime.apart else _timed(runtime, random))
 
 
-def _values(block: Block, random: np.random.Generator) -> np.ndarray:
+def _timed(runtime: Runtime, random: np.random.Generator) -> float:
+    """Microseconds of a row among many."""
+    feed = {block.name: _values(block, random, TIMED_ROWS) for block in runtime.blocks}
+    took = []
+    try:
+        for _ in range(2):
+            began = perf_counter_ns()
+            runtime.run(feed)
+            took.append((perf_counter_ns() - began) / 1000 / TIMED_ROWS)
+    except BailiwickError:
+        return UNKNOWN_ROW_US
+    return min(took)
+
+
+def _values(block: Block, random: np.random.Generator, rows: int) -> np.ndarray:
     """Rows that differ, of values that nearly every model takes."""
-    shape, dtype = (ROWS, *block.row_shape), np.dtype(block.specs[0].dtype)
+    shape, dtype = (rows, *block.row_shape), np.dtype(block.specs[0].dtype)
     if dtype.kind == "O":
         texts = np.array(["", "a", "b", "0", "1"], dtype=object)
         return texts[random.integers(0, len(texts), shape)]

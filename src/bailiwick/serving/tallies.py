@@ -9,24 +9,29 @@ from typing import Any
 class Tally:
     """One version behind one endpoint in this process. Times are nanoseconds, sums over requests."""
 
-    __slots__ = ("failed", "failed_ns", "infer_ns", "input_ns", "last_ns", "output_ns", "rows", "succeeded")
+    __slots__ = ("failed", "failed_ns", "infer_ns", "input_ns", "last_ns", "output_ns", "queue_ns", "rows", "succeeded")
 
     def __init__(self) -> None:
         self.succeeded = 0
         self.failed = 0
         self.failed_ns = 0
         self.rows = 0
+        self.queue_ns = 0
         self.input_ns = 0
         self.infer_ns = 0
         self.output_ns = 0
         self.last_ns = 0
 
-    def answered(self, rows: int, began: int, bound: int, ran: int, now: int) -> None:
-        """One request was answered, `rows` of it by this version; moments are those of `perf_counter_ns`."""
+    def answered(self, rows: int, began: int, bound: int, ran: int, now: int, before: int = 0, after: int = 0) -> None:
+        """One request was answered, `rows` of it by this version; moments are those of `perf_counter_ns`.
+
+        What it stood in line is `before` it was bound, and `after`.
+        """
         self.succeeded += 1
         self.rows += rows
-        self.input_ns += bound - began
-        self.infer_ns += ran - bound
+        self.queue_ns += before + after
+        self.input_ns += bound - began - before
+        self.infer_ns += ran - bound - after
         self.output_ns += now - ran
         self.last_ns = now
 
@@ -37,7 +42,7 @@ class Tally:
 
     def statistics(self, name: str, version: str) -> dict[str, Any]:
         """An element of `model_stats`."""
-        counted, total = self.succeeded, self.input_ns + self.infer_ns + self.output_ns
+        counted, total = self.succeeded, self.queue_ns + self.input_ns + self.infer_ns + self.output_ns
         return {
             "name": name,
             "version": version,
@@ -47,7 +52,7 @@ class Tally:
             "inference_stats": {
                 "success": {"count": counted, "ns": total},
                 "fail": {"count": self.failed, "ns": self.failed_ns},
-                "queue": {"count": counted, "ns": 0},
+                "queue": {"count": counted, "ns": self.queue_ns},
                 "compute_input": {"count": counted, "ns": self.input_ns},
                 "compute_infer": {"count": counted, "ns": self.infer_ns},
                 "compute_output": {"count": counted, "ns": self.output_ns},

@@ -95,6 +95,33 @@ def test_calls_as_clients_make_them(worker: Worker, channel: Any) -> None:
     assert 'bailiwick_inference_connections{protocol="grpc",worker="0"} 1.0' in text
 
 
+def counted(worker: Worker, name: str) -> float:
+    text = worker.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").decode()
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{name}{{"))
+
+
+def test_calls_that_come_together_share_runs_and_fail_each_by_itself(worker: Worker) -> None:
+    """Across the streams of a connection, and across connections."""
+    with new_channel(worker.port + 1) as first, new_channel(worker.port + 1) as second:
+        infers = [method(channel, "ModelInfer") for channel in (first, second)]
+        for infer in infers:
+            infer(request())
+        before = counted(worker, "bailiwick_runs_total")
+        sent = {n: infers[n % 2].future(request(float(n) if n % 10 else -1.0, id=f"r{n}")) for n in range(600)}
+        sent[600] = infers[0].future(request(model_name="other"))
+        for n, answer in sent.items():
+            if n % 10:
+                assert (first_value(answer.result()), answer.result().id) == (1010.0 + n, f"r{n}")
+            else:
+                wanted = grpc.StatusCode.NOT_FOUND if n == 600 else grpc.StatusCode.INTERNAL
+                assert answer.exception().code() is wanted
+        runs = counted(worker, "bailiwick_runs_total") - before
+        assert counted(worker, "bailiwick_runs_requests_total") == counted(worker, "bailiwick_runs_rows_total") == 602
+        assert runs < 600
+        assert counted(worker, "bailiwick_requests_waiting") == counted(worker, "bailiwick_requests_in_flight") == 0
+        assert counted(worker, "bailiwick_queue_seconds_count") == 602
+
+
 def test_failures_have_exact_statuses(channel: Any) -> None:
     infer = method(channel, "ModelInfer")
     assert status_of(lambda: infer(request(model_name="other")))[0] is grpc.StatusCode.NOT_FOUND

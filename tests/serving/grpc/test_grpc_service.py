@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from bailiwick.serving.grpc.health import Health
 from bailiwick.serving.grpc.reflection import reflect
 from bailiwick.serving.grpc.service import SERVICE, InferenceService
 from bailiwick.serving.grpc.status import CallFailed, Code
+from bailiwick.serving.http.form import Asked
 from bailiwick.serving.messages.classes import message
 from bailiwick.serving.shipper import Shipper
 from bailiwick.store.delta import DeltaTables
@@ -42,8 +44,7 @@ class Service:
 
     def infer(self, sent: Any) -> Any:
         data = sent if isinstance(sent, bytes) else sent.SerializeToString()
-        answer = self.service.infer(data, self.elsewhere)
-        assert isinstance(answer, bytes)
+        answer = self.service.infer(self.service.asked(data))
         return message("inference.ModelInferResponse").FromString(answer)
 
     def call(self, method: str, **fields: Any) -> Any:
@@ -97,6 +98,15 @@ def test_outputs_may_be_asked_for_by_name(one: Service) -> None:
     assert raw(one.infer(sent)) == [1011.0]
     sent.outputs[0].name = "label"
     with pytest.raises(CallFailed, match="Output 'label' is not known; the outputs are: probability") as failed:
+        one.infer(sent)
+    assert failed.value.code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("name", ["classification", "shared_memory_region"])
+def test_what_would_change_an_output_and_is_not_offered_is_refused(one: Service, name: str) -> None:
+    sent = infer_message([1.0])
+    sent.outputs.add(name="probability").parameters[name].int64_param = 1
+    with pytest.raises(CallFailed, match=f"asks for {name}, an extension that is not offered") as failed:
         one.infer(sent)
     assert failed.value.code is Code.INVALID_ARGUMENT
 
@@ -275,3 +285,53 @@ def test_loading_and_unloading_are_as_over_http(one: Service) -> None:
         with pytest.raises(CallFailed) as failed:
             one.call(method, model_name="a/b")
         assert failed.value.code is Code.NOT_FOUND
+
+
+def test_calls_and_requests_over_http_that_came_together_share_a_run_and_a_write(
+    one: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with one is told to that one only, in the words of its protocol."""
+    serving, write = one.serving, one.serving.spool._write
+    writes: list[int] = []
+
+    def counted(data: bytes) -> None:
+        writes.append(len(data))
+        write(data)
+
+    monkeypatch.setattr(serving.spool, "_write", counted)
+
+    def over_http(x: float) -> Asked:
+        inputs = [
+            {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [x]},
+            {"name": "carrier", "datatype": "BYTES", "shape": [1, 1], "data": ["AA"]},
+        ]
+        body = msgspec.json.encode({"inputs": inputs})
+        asked = serving.handler.inference("POST", "/v2/models/late/infer", {b"accept-encoding": b"gzip"}, body)
+        assert asked is not None
+        return asked
+
+    def called(x: float, **fields: Any) -> Asked:
+        return one.service.asked(infer_message([x], **fields).SerializeToString(), {b"accept-encoding": b"gzip"})
+
+    asked = [over_http(1.0), called(2.0, id="a"), called(3.0, model_version="1"), called(4.0, id="b"), over_http(5.0)]
+    outcomes = serving.handler.run_together(asked)
+    assert len(writes) == 1
+    assert serving.metrics.runs_requests == {"late": 5}
+    assert serving.metrics.runs["late"] == 2  # the endpoint, and one version of it by name
+    assert b"1011.0" in serving.handler.response(asked[0], outcomes[0]).body
+    read = message("inference.ModelInferResponse").FromString
+    assert [raw(read(one.service.answer(asked[n], outcomes[n]))) for n in (1, 2, 3)] == [[1012.0], [1013.0], [1014.0]]
+    assert read(one.service.answer(asked[1], outcomes[1])).id == "a"
+
+    asked = [called(1.0), called(-1.0), over_http(-2.0), called(4.0), over_http(5.0)]
+    outcomes = serving.handler.run_together(asked)
+    assert raw(read(one.service.answer(asked[0], outcomes[0]))) == [1011.0]
+    assert raw(read(one.service.answer(asked[3], outcomes[3]))) == [1014.0]
+    with pytest.raises(CallFailed) as failed:
+        one.service.answer(asked[1], outcomes[1])
+    assert failed.value.code is Code.INTERNAL
+    assert [serving.handler.response(asked[n], outcomes[n]).status for n in (2, 4)] == [500, 200]
+    assert serving.metrics.requests["late", 500] == 2
+    log = PredictionLog(DeltaTables(str(serving.home / "tables")), "default")
+    assert Shipper(serving.home / "spool", log).ship() == 10
+    assert sorted(log.predictions("late")["status"].to_pylist()) == [200] * 8 + [500] * 2

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import re
 import zlib
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -19,14 +18,17 @@ from bailiwick.serving.admission import DEADLINE, MOST_DEADLINE_MS, PEER
 from bailiwick.serving.balance import Balance
 from bailiwick.serving.gathering import Elsewhere
 from bailiwick.serving.grpc.service import SERVICE, InferenceService, Unary
-from bailiwick.serving.grpc.status import CallFailed, Code
+from bailiwick.serving.grpc.status import CallFailed, Code, unforeseen
+from bailiwick.serving.http.form import Asked, Outcome
 from bailiwick.serving.http2.connection import Http2Connection, Stream
 from bailiwick.serving.http2.hpack import literal
 from bailiwick.serving.metrics import Metrics
+from bailiwick.serving.router import MOST_INLINE_BYTES
+from bailiwick.serving.turns import hold_seconds
 
 INFER = f"/{SERVICE}/ModelInfer".encode()
-MOST_QUEUED = 1024
-"""Messages of a stream that wait for the one before them."""
+MOST_DEFLATED = 4096
+"""Bytes of a compressed message that is read in the event loop: it has a thousand times as many at most."""
 
 _PREFIX = 5
 _MESSAGE_CHARACTERS = 2000  # clients take 8 KiB of trailers, and percent-encoding may treble what is said
@@ -156,12 +158,17 @@ class _Incoming:
 class GrpcConnection(Http2Connection):
     """Answers the calls of one client."""
 
+    ordered = False
+
     def __init__(self, listener: GrpcListener, *, adopted: bool = False) -> None:
         super().__init__()
         self._listener = listener
         self._settled = adopted  # whether the balance counts it as one of this worker's
         self._held = 0  # bytes of messages that are not whole
         self._asked = False  # whether the client was asked if it is still there
+        self.gathered = 0  # calls that are answered at the end of the turn
+        self._held_back = False
+        self._unread = False  # whether answers wait for the client to take them
         self.last_data = listener.now
 
     # -- the connection ------------------------------------------------------------------------------------------------
@@ -270,7 +277,10 @@ class GrpcConnection(Http2Connection):
                 _require(not data, "The call ends inside of a message.")
                 call.reader.ended()
                 return
-            answer = self._answered(call, data, stream.headers)
+            if call.unary is None:
+                self._infer(stream, call, data)
+                return
+            answer = call.unary(self._message(call, data), self._listener.elsewhere)
             if isinstance(answer, bytes):
                 self._reply(stream, answer)
             else:
@@ -279,19 +289,72 @@ class GrpcConnection(Http2Connection):
             self.fail(stream, error)
         except Exception:  # noqa: BLE001 - the edge of the process: no call may end without an answer
             _log.exception("a call failed in a way that was not foreseen")
-            self.fail(stream, _unforeseen())
+            self.fail(stream, unforeseen())
 
-    def _answered(
-        self, call: _Incoming, data: bytes, headers: dict[bytes, bytes]
-    ) -> bytes | Coroutine[Any, Any, bytes]:
+    def _message(self, call: _Incoming, data: bytes) -> bytes:
         whole = len(data) >= _PREFIX and int.from_bytes(data[1:_PREFIX], "big") == len(data) - _PREFIX
         _require(whole, "The call must bring exactly one message.")
-        sent = self._inflated(call, data[_PREFIX:]) if data[0] else data[_PREFIX:]
-        if call.unary is not None:
-            return call.unary(sent, self._listener.elsewhere)
-        if self._listener.service.tells_callers_apart:
+        return self._inflated(call, data[_PREFIX:]) if data[0] else data[_PREFIX:]
+
+    def _infer(self, stream: Stream, call: _Incoming, data: bytes) -> None:
+        """At once, with others of this turn of the event loop, or where it holds up nobody."""
+        service, headers = self._listener.service, stream.headers
+        if service.tells_callers_apart:
             headers[PEER] = self._peer()
-        return self._listener.service.infer(sent, self._listener.elsewhere, headers)
+        if len(data) > (MOST_DEFLATED if data[:1] == b"\1" else MOST_INLINE_BYTES):
+            self._wait(
+                stream, service.infer_bulky(lambda: self._message(call, data), headers, self._listener.elsewhere)
+            )
+            return
+        asked = service.asked(self._message(call, data), headers)
+        if service.takes_long(asked):
+            self._wait(stream, service.infer_apart(asked, self._listener.elsewhere))
+        elif service.turn.gathers():
+            service.turn.add(asked, self, stream)
+        else:
+            self._reply(stream, service.infer(asked))
+
+    def answered(self, asked: Asked, outcome: Outcome, mark: Stream) -> None:
+        """Answer a call that was gathered, unless its client is gone."""
+        if mark.answered or mark.trailers is not None or self.streams.get(mark.id) is not mark:
+            return
+        try:
+            self._reply(mark, self._listener.service.answer(asked, outcome))
+        except CallFailed as error:
+            self.fail(mark, error)
+        except Exception:  # noqa: BLE001 - the edge of the process: no call may end without an answer
+            _log.exception("a call failed in a way that was not foreseen")
+            self.fail(mark, unforeseen())
+
+    def hold_back(self) -> None:
+        """Read nothing for a moment: the client was refused for load."""
+        if self.finished or self._held_back:
+            return
+        self._held_back = True
+        self.transport.pause_reading()
+        asyncio.get_running_loop().call_later(hold_seconds(len(self._listener.connections)), self._let_go)
+
+    def _let_go(self) -> None:
+        self._held_back = False
+        if not self.finished and not self._unread:
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: take no more from it."""
+        self._unread = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._unread = False
+        if not self._held_back:
+            super().resume_writing()
+
+    def close(self) -> None:
+        """Close once everything written has been sent, and what was asked is answered."""
+        if self.gathered:
+            self._listener.service.turn.flush()
+        super().close()
 
     def _peer(self) -> bytes:
         """The client's address, without its port."""
@@ -366,7 +429,7 @@ class GrpcConnection(Http2Connection):
             self.fail(stream, error)
         except Exception:  # noqa: BLE001 - the edge of the process: no call may end without an answer
             _log.exception("a call failed in a way that was not foreseen")
-            self.fail(stream, _unforeseen())
+            self.fail(stream, unforeseen())
         if stream.answered:
             return
         self._held -= start
@@ -385,7 +448,7 @@ class GrpcConnection(Http2Connection):
             self.fail(stream, error)
         except Exception:  # noqa: BLE001 - the edge of the process: no call may end without an answer
             _log.exception("a call failed in a way that was not foreseen")
-            self.fail(stream, _unforeseen())
+            self.fail(stream, unforeseen())
 
     def _reply(self, stream: Stream, answer: bytes) -> None:
         if stream.answered:  # the client did not wait, or too long
@@ -450,61 +513,6 @@ class GrpcConnection(Http2Connection):
         self.answer(stream, literal(b":status", status) + _PLAIN, b"This port speaks gRPC.\n", b"")
 
 
-class Queue:
-    """Messages of a stream, one after another in their order, however long each takes.
-
-    `run` gives the answer of a message at once or later, and never fails; it is not asked while the client does not take
-    the answers that it has.
-    """
-
-    def __init__(self, call: Call, run: Callable[[bytes], bytes | Coroutine[Any, Any, bytes]]) -> None:
-        self._call = call
-        self._run = run
-        self._waiting: deque[bytes] = deque()
-        self._ended = False
-        self._task: asyncio.Task[None] | None = None
-
-    def message(self, data: bytes) -> None:
-        """Answer it when its turn comes. Raises CallFailed when too many wait."""
-        if len(self._waiting) >= MOST_QUEUED:
-            said = f"{MOST_QUEUED} messages wait on this stream; no more are taken."
-            raise CallFailed(Code.RESOURCE_EXHAUSTED, said)
-        self._waiting.append(data)
-        self._go_on()
-
-    def ended(self) -> None:
-        """Finish after the last."""
-        self._ended = True
-        self._go_on()
-
-    def taken(self) -> None:
-        """Go on."""
-        self._go_on()
-
-    def gone(self) -> None:
-        """Nobody waits for what is left."""
-        self._waiting.clear()
-
-    def _go_on(self) -> None:
-        while self._task is None and self._waiting and not self._call.full:
-            answer = self._run(self._waiting.popleft())
-            if isinstance(answer, bytes):
-                self._call.send(answer)
-            else:
-                self._task = asyncio.get_running_loop().create_task(self._later(answer))
-        if self._ended and self._task is None and not self._waiting:
-            self._call.finish()
-
-    async def _later(self, answer: Coroutine[Any, Any, bytes]) -> None:
-        try:
-            self._call.send(await answer)
-        except Exception:  # noqa: BLE001 - the edge of the process: no call may end without an answer
-            _log.exception("a call failed in a way that was not foreseen")
-            self._call.fail(_unforeseen())
-        self._task = None
-        self._go_on()
-
-
 _INFLATING = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
 
@@ -519,7 +527,3 @@ def _framed(data: bytes) -> bytes:
 
 def _too_large(limit: int) -> str:
     return f"The message is larger than {limit} bytes."
-
-
-def _unforeseen() -> CallFailed:
-    return CallFailed(Code.INTERNAL, "The server failed; the failure is in its log.")

@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from bailiwick.core.ids import new_id
 from bailiwick.serving.execution import Execution
-from bailiwick.serving.frames import MIXED
-from bailiwick.serving.grpc.responses import output_head, response, response_opening, text_parameter
+from bailiwick.serving.frames import FALLBACK, MIXED
+from bailiwick.serving.grpc.responses import FALLBACK_ANSWER, output_head, response, response_opening, text_parameter
 from bailiwick.serving.http.form import Reply, Taken
-from bailiwick.serving.messages.requests import MESSAGE_MARK, InferMessage, read_infer
-from bailiwick.serving.protocol import Refused, usable_id
+from bailiwick.serving.messages.requests import MESSAGE_MARK, InferMessage
+from bailiwick.serving.protocol import Refused, refuse_extensions, usable_id
 from bailiwick.serving.router import CompiledEndpoint
 
 _MOST_WRITTEN = 1024
@@ -34,21 +34,30 @@ class _Written:
 
     def __init__(self, compiled: CompiledEndpoint) -> None:
         name = compiled.endpoint.name
-        self.openings = [response_opening(name, str(arm.variant.version), arm.variant.name) for arm in compiled.arms]
+        told = FALLBACK_ANSWER if compiled.definition.role == FALLBACK else b""
+        self.openings = [
+            response_opening(name, str(arm.variant.version), arm.variant.name) + told for arm in compiled.arms
+        ]
         self.mixed = response_opening(name, "", "")
         self.heads = [output_head(spec) for spec in compiled.outputs]
 
 
-class Messages:
-    """The form of gRPC. What it remembers of endpoints follows from their definitions."""
+_written: dict[int, _Written] = {}
+"""By definition, from which it follows."""
 
-    def __init__(self) -> None:
-        self._written: dict[int, _Written] = {}
 
-    def take_message(
-        self, compiled: CompiledEndpoint, sent: InferMessage, body: bytes, began: int, more: bytes = b""
-    ) -> Taken:
-        """`body` is the message that was read as `sent`. Raises Refused (400)."""
+class Message:
+    """The form of one message, which had to be read to know whom it is for. `more` is added to its answer."""
+
+    __slots__ = ("_more", "_sent")
+
+    def __init__(self, sent: InferMessage, more: bytes = b"") -> None:
+        self._sent = sent
+        self._more = more
+
+    def take(self, compiled: CompiledEndpoint, headers: Mapping[bytes, bytes], body: bytes, began: int) -> Taken:  # noqa: ARG002 - the form's
+        """`body` is the message that was read. Raises Refused (400)."""
+        sent, more = self._sent, self._more
         request = sent.request
         batch = compiled.binder.bind(request)
         given = request.id
@@ -63,14 +72,10 @@ class Messages:
             compiled, batch, wanted, request_id, MESSAGE_MARK + body, began, perf_counter_ns(), self, request.parameters
         )
 
-    def take(self, compiled: CompiledEndpoint, headers: Mapping[bytes, bytes], body: bytes, began: int) -> Taken:  # noqa: ARG002 - the form's
-        """The same from the bytes of a message alone."""
-        return self.take_message(compiled, read_infer(body), body, began)
-
     def answer(self, taken: Taken, done: Execution) -> bytes:
         """A ModelInferResponse."""
         compiled, wanted = taken.compiled, cast("Wanted | None", taken.wanted)
-        written = self._of(compiled)
+        written = _written_of(compiled)
         opening = written.mixed if done.variant == MIXED else written.openings[done.variant]
         heads, specs, outputs = written.heads, compiled.outputs, done.outputs
         if wanted is None:
@@ -87,14 +92,15 @@ class Messages:
         """Not used: a refused call ends with a status and has no message."""
         raise RuntimeError(f"{status}: {message}")
 
-    def _of(self, compiled: CompiledEndpoint) -> _Written:
-        reference = compiled.definition.reference
-        written = self._written.get(reference)
-        if written is None:
-            if len(self._written) >= _MOST_WRITTEN:  # of routes that are long gone
-                self._written.clear()
-            written = self._written[reference] = _Written(compiled)
-        return written
+
+def _written_of(compiled: CompiledEndpoint) -> _Written:
+    reference = compiled.definition.reference
+    written = _written.get(reference)
+    if written is None:
+        if len(_written) >= _MOST_WRITTEN:  # of routes that are long gone
+            _written.clear()
+        written = _written[reference] = _Written(compiled)
+    return written
 
 
 def _places(compiled: CompiledEndpoint, sent: InferMessage) -> list[int] | None:
@@ -108,8 +114,6 @@ def _places(compiled: CompiledEndpoint, sent: InferMessage) -> list[int] | None:
             raise Refused(400, f"Output {output.name[:100]!r} is not known; the outputs are: {', '.join(known)}.")
         if place in places:
             raise Refused(400, f"Output {output.name[:100]!r} is asked for twice.")
+        refuse_extensions(output)
         places.append(place)
     return places
-
-
-MESSAGES = Messages()

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from bailiwick.serving.gathering import Elsewhere
-from bailiwick.serving.grpc.connection import Call, GrpcListener, Opened, Queue, Reader
+from bailiwick.serving.grpc.connection import Call, GrpcListener, Opened, Reader
 from bailiwick.serving.grpc.health import CHECK, WATCH, Health
+from bailiwick.serving.grpc.queue import Queue
 from bailiwick.serving.grpc.reflection import VERSIONS, path_of, reflect
 from bailiwick.serving.grpc.service import SERVICE, InferenceService, without_waiting
 from bailiwick.serving.handler import InferenceHandler

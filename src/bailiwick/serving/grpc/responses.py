@@ -70,6 +70,9 @@ def text_parameter(name: str, value: str) -> bytes:
 FINAL = parameter("triton_final_response", _TRUE)
 """Says on a stream that nothing more follows for this request, as Triton does."""
 
+FALLBACK_ANSWER = parameter("fallback", _TRUE)
+"""Says that another answered than the variant that was meant to, as over HTTP."""
+
 
 def output_head(spec: TensorSpec) -> bytes:
     """The front of one output, up to its shape."""

@@ -16,17 +16,16 @@ from urllib.parse import quote
 
 from google.protobuf.message import DecodeError
 
-from bailiwick.core.errors import LimitExceeded, Unavailable
 from bailiwick.serving.gathering import Elsewhere
-from bailiwick.serving.grpc.form import MESSAGES
+from bailiwick.serving.grpc.form import Message
 from bailiwick.serving.grpc.responses import FINAL, field
 from bailiwick.serving.grpc.status import CallFailed, Code, failed
 from bailiwick.serving.handler import LATER, InferenceHandler
-from bailiwick.serving.http.form import Taken
+from bailiwick.serving.http.form import FORESEEN, Asked, Failure, Outcome
 from bailiwick.serving.messages.classes import message
-from bailiwick.serving.messages.requests import read_infer
-from bailiwick.serving.protocol import Refused
-from bailiwick.serving.router import CompiledEndpoint
+from bailiwick.serving.messages.requests import InferMessage, read_infer
+from bailiwick.serving.router import CompiledEndpoint, goes_apart
+from bailiwick.serving.turns import Turn
 
 NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 SERVICE = "inference.GRPCInferenceService"
@@ -69,57 +68,85 @@ class InferenceService:
         """Whether an endpoint has a policy, which may ask who calls."""
         return self._handler.routes.handled
 
+    @property
+    def turn(self) -> Turn:
+        """Where calls that came together are answered together, with those of other protocols."""
+        return self._handler.turn
+
     def settle(self) -> None:
         """To be called when an answer has left."""
-        if self._handler.unsettled:
-            self._handler.settle()
+        self._handler.settle_if_needed()
 
     # -- inference -----------------------------------------------------------------------------------------------------
 
-    def infer(
-        self, data: bytes, elsewhere: Elsewhere, headers: Mapping[bytes, bytes] = NO_HEADERS, *, more: bytes = b""
-    ) -> bytes | Coroutine[Any, Any, bytes]:
-        """The ModelInferResponse, with the fields `more`; a coroutine where the model may take long. Raises CallFailed."""
+    def asked(self, data: bytes, headers: Mapping[bytes, bytes] = NO_HEADERS, *, more: bytes = b"") -> Asked:
+        """A ModelInferRequest, and what answers it; `more` are fields of its answer. Raises CallFailed."""
         began = perf_counter_ns()
-        compiled = None
         try:
-            sent = read_infer(data)
-            compiled = self._handler.find(sent.model, sent.version)
-            taken = MESSAGES.take_message(compiled, sent, data, began, more)
-            if any(arm.runtime.apart for arm in compiled.arms):
-                return self._infer_apart(taken, headers, elsewhere)
-            return cast("bytes", self._handler.run(taken, headers))
-        except (Refused, LimitExceeded, Unavailable) as error:
-            raise self._failed(compiled, error, headers) from None
+            return self._addressed(read_infer(data), data, headers, began, more)
+        except FORESEEN as error:
+            raise self._failed(None, error) from None
 
-    async def _infer_apart(self, taken: Taken, headers: Mapping[bytes, bytes], elsewhere: Elsewhere) -> bytes:
+    def _addressed(
+        self, sent: InferMessage, data: bytes, headers: Mapping[bytes, bytes], began: int, more: bytes = b""
+    ) -> Asked:
+        compiled = self._handler.find(sent.model, sent.version)
+        return Asked(compiled, headers, data, began, Message(sent, more))
+
+    def takes_long(self, asked: Asked) -> bool:
+        """Whether it has to be answered by `infer_apart`."""
+        return asked.big or goes_apart(asked.compiled)
+
+    def infer(self, asked: Asked) -> bytes:
+        """The ModelInferResponse. Raises CallFailed."""
+        return self.answer(asked, self._handler.run(asked))
+
+    async def infer_apart(self, asked: Asked, elsewhere: Elsewhere) -> bytes:
+        """The same where the model may take long."""
+        return self.answer(asked, await self._handler.run_apart(asked, elsewhere))
+
+    async def infer_bulky(
+        self, message_of: Callable[[], bytes], headers: Mapping[bytes, bytes], elsewhere: Elsewhere
+    ) -> bytes:
+        """The same where it takes long to read the message: `message_of` gives it, in any thread."""
+        began = perf_counter_ns()
+
+        def read() -> tuple[InferMessage, bytes]:
+            data = message_of()
+            return read_infer(data), data
+
         try:
-            return cast("bytes", await self._handler.run_apart(taken, headers, elsewhere))
-        except (Refused, LimitExceeded, Unavailable) as error:
-            raise self._failed(taken.compiled, error, headers) from None
+            sent, data = await self._handler.aside(read, elsewhere)
+            asked = self._addressed(sent, data, headers, began)
+        except FORESEEN as error:
+            raise self._failed(None, error) from None
+        return await self.infer_apart(asked, elsewhere)
 
-    def _failed(
-        self,
-        compiled: CompiledEndpoint | None,
-        error: Refused | LimitExceeded | Unavailable,
-        headers: Mapping[bytes, bytes],
-    ) -> CallFailed:
-        found = self._handler.refused(compiled, error, headers)
+    def answer(self, asked: Asked, outcome: Outcome) -> bytes:
+        """What a call came to. Raises CallFailed."""
+        if isinstance(outcome, bytes):
+            return outcome
+        raise self._failed(asked.compiled, cast("Failure", outcome), asked)
+
+    def _failed(self, compiled: CompiledEndpoint | None, error: Failure, asked: Asked | None = None) -> CallFailed:
+        found = self._handler.refused(compiled, error, asked)
         return failed(found.status, found.message)
 
     def infer_on_stream(self, data: bytes, elsewhere: Elsewhere) -> bytes | Coroutine[Any, Any, bytes]:
         """The ModelStreamInferResponse; what cannot be answered is said in it, and the stream goes on."""
         try:
-            answer = self.infer(data, elsewhere, more=FINAL)
+            asked = self.asked(data, more=FINAL)
+            if self.takes_long(asked):
+                return self._later_on_stream(asked, elsewhere)
+            return _in_stream(self.infer(asked))
         except CallFailed as error:
             return _stream_error(data, error)
-        return _in_stream(answer) if isinstance(answer, bytes) else self._later_on_stream(data, answer)
 
-    async def _later_on_stream(self, data: bytes, answer: Coroutine[Any, Any, bytes]) -> bytes:
+    async def _later_on_stream(self, asked: Asked, elsewhere: Elsewhere) -> bytes:
         try:
-            return _in_stream(await answer)
+            return _in_stream(await self.infer_apart(asked, elsewhere))
         except CallFailed as error:
-            return _stream_error(data, error)
+            return _stream_error(asked.body, error)
 
     # -- everything else -----------------------------------------------------------------------------------------------
 

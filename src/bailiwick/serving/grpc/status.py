@@ -64,3 +64,8 @@ def failed(status: int, message: str) -> CallFailed:
     code = _BY_HTTP.get(status, Code.INTERNAL)
     retry = RETRY_MS if code is Code.UNAVAILABLE or status == 429 else None
     return CallFailed(code, message, retry_ms=retry)
+
+
+def unforeseen() -> CallFailed:
+    """The server's own fault; what it was is in its log."""
+    return CallFailed(Code.INTERNAL, "The server failed; the failure is in its log.")

@@ -26,13 +26,17 @@ from msgspec import Struct
 
 from bailiwick import __version__
 from bailiwick.core.errors import BailiwickError, Unavailable
+from bailiwick.endpoints.model import package_of
 from bailiwick.serving.packing import blocks_of
-from bailiwick.serving.runtime import ModelFailed, Runtime
+from bailiwick.serving.rowwise import Found, tried
+from bailiwick.serving.runtime import ModelFailed, Opener, Runtime
 from bailiwick.serving.tensors import Signature
 
 LEASE_SECONDS = 0.25
 """How long a model that was said to be loaded stays, so that it is there when it is run a moment later."""
 LOADERS = 2
+COLD_LANES = 256
+"""Requests that wait for one model to be loaded, of those that say no number of their own: each for its own time."""
 SESSION_BYTES = 256 << 10
 """What a model takes beside its weights; measured: 120 KiB for a session of ONNX Runtime."""
 TIMES_ITS_FILE = 6
@@ -51,6 +55,8 @@ class Note(Struct, frozen=True):
     platform: str
     apart: bool
     bytes: int
+    found: Found
+    lanes: int = 0
 
 
 @dataclass(slots=True)
@@ -65,13 +71,16 @@ class _Held:
 
 
 class Residency:
-    """The models of one process, by digest of package. Any thread may use it."""
+    """The models of one process, by what they are loaded as (`Variant.loading`: the digest, where one thread runs them).
+
+    Any thread may use it.
+    """
 
     def __init__(
         self,
         limit_bytes: int,
         fetch: Callable[[str], Path],
-        opened: Callable[[Path], Runtime],
+        opened: Opener,
         *,
         load_seconds: float = 10.0,
     ) -> None:
@@ -191,7 +200,7 @@ class Residency:
             with self._lock:
                 if digest in self._held:
                     return
-            path = self._fetch(digest)
+            path = self._fetch(package_of(digest)[0])
             note = self._note(digest)
             expected = note.bytes if note else _bytes_of(path, [])
             self._make_room(expected)
@@ -205,14 +214,15 @@ class Residency:
                 self._loading.pop(digest, None)
 
     def _enter_held(self, digest: str, path: Path) -> None:
-        runtime = self._opened(path)
+        runtime = self._opened(path, package_of(digest)[1])
         try:
             runtime.warm_up()
         except BaseException:
             runtime.close()
             raise
         size = _bytes_of(path, getattr(runtime, "processes", []))
-        note = Note(_MADE_BY, runtime.signature, runtime.platform, runtime.apart, size)
+        lanes = int(getattr(runtime, "lanes", 0))
+        note = Note(_MADE_BY, runtime.signature, runtime.platform, runtime.apart, size, tried(runtime), lanes)
         with suppress(OSError):  # it is only not known the next time
             path.with_suffix(".json").write_bytes(msgspec.json.encode(note))
         with self._lock:
@@ -257,7 +267,7 @@ class Residency:
         return [self._held.pop(digest).runtime for digest in chosen]
 
     def _note(self, digest: str) -> Note | None:
-        path = self._fetch(digest).with_suffix(".json")
+        path = self._fetch(package_of(digest)[0]).with_suffix(".json")
         try:
             note = msgspec.json.decode(path.read_bytes(), type=Note)
         except (OSError, msgspec.DecodeError):
@@ -272,6 +282,8 @@ class ResidentRuntime:
         self.signature = note.signature
         self.platform = note.platform
         self.blocks = blocks_of(note.signature.inputs)
+        self.lanes = note.lanes or COLD_LANES
+        self.found = note.found
         self._always_apart = note.apart
         self._residency = residency
         self._digest = digest
