@@ -170,7 +170,7 @@ def test_what_cannot_be_answered_is_400_and_says_why(one: Serving, sent: object,
         ("POST", "/v2/models/other/infer", 404, "endpoint 'other' does not exist. There are: late."),
         ("POST", "/v2/models/late/versions/7/infer", 404, "does not serve version '7'; it serves: 1."),
         ("GET", "/v2/models/late/nothing", 404, "nothing at"),
-        ("POST", "/v2/models/", 405, "use GET"),
+        ("POST", "/v2/models/", 404, "nothing at"),
     ],
 )
 def test_other_urls(one: Serving, method: str, path: str, status: int, message: str) -> None:

@@ -19,6 +19,6 @@ def clients() -> Path:
 @pytest.fixture(scope="session")
 def server(clients: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One worker with the models of Triton's sample programs and some more."""
-    running = Server(tmp_path_factory.mktemp("worker"), repository_control=True)
+    running = Server(tmp_path_factory.mktemp("worker"), repository_control=True, server_name="triton")
     yield running
     running.stop()

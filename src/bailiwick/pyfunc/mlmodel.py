@@ -64,7 +64,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class LoggedModel:
-    """What `MLmodel` says. `inputs` is empty where there is no signature; `outputs` has their names, where they have."""
+    """What `MLmodel` says. `inputs` is empty where there is no signature; `outputs` has their names, where they have.
+
+    `params` are the names of what its `predict` takes beside rows.
+    """
 
     flavours: Mapping[str, Mapping[str, Any]]
     inputs: tuple[Column, ...]
@@ -72,6 +75,7 @@ class LoggedModel:
     outputs: tuple[str, ...]
     example: str
     mlflow_version: str
+    params: tuple[str, ...] = ()
 
     @property
     def convertible(self) -> str:
@@ -107,6 +111,7 @@ def read_mlmodel(folder: Path) -> LoggedModel:
         outputs=tuple(str(each["name"]) for each in _schema(signature.get("outputs")) if each.get("name") is not None),
         example=str(example.get("artifact_path", "")) if isinstance(example, dict) else "",
         mlflow_version=str(found.get("mlflow_version", "")),
+        params=tuple(str(each["name"]) for each in _schema(signature.get("params")) if each.get("name") is not None),
     )
 
 
@@ -119,7 +124,10 @@ def read_example(folder: Path, model: LoggedModel) -> list[dict[str, Any]]:
         found = json.loads(_text(path))
     except ValueError:
         return []
-    return _rows(found, model)
+    if isinstance(found, dict) and found.keys() == {"inputs", "params"}:  # an example of rows and of params beside them
+        found = found["inputs"]
+    # What lacks an input is no row of this model, whatever the file was meant to say.
+    return [row for row in _rows(found, model) if all(column.name in row for column in model.inputs)]
 
 
 def _document(folder: Path) -> dict[str, Any]:
@@ -165,7 +173,7 @@ def _schema(text: object) -> list[dict[str, Any]]:
     except ValueError as error:
         raise InvalidInput(f"The model's signature is not JSON: {error}.") from error
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise InvalidInput("The model's signature is not a list of inputs.")
+        raise InvalidInput("The model's signature is not a list of objects.")
     return found
 
 

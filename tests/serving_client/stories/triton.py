@@ -104,7 +104,7 @@ found["generated_body"] = right(parsed, first, second)
 texts = np.array(["", "ü", "a\0b", "x" * 300] * 4, object).reshape(1, 16)
 tensor = triton.InferInput("INPUT0", [1, 16], "BYTES")
 tensor.set_data_from_numpy(texts)
-answer = client.infer("simple_identity", [tensor]).as_numpy("out_INPUT0")
+answer = client.infer("simple_identity", [tensor]).as_numpy("OUTPUT0")
 found["texts"] = [each.decode() for each in answer.ravel()] == texts.ravel().tolist()
 
 halves = np.array([[1.5, -2.25, 65504, 0]], np.float16)

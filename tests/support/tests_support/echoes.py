@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from onnx import TensorProto, helper
 
@@ -26,19 +28,26 @@ KINDS = {
 }
 
 
-def echo_package(*tensors: tuple[str, str, list[int]]) -> bytes:
-    """Each input `x` comes back as `out_x`."""
+def echo_package(
+    *tensors: tuple[str, str, list[int]], outputs: Sequence[str] = (), params: Sequence[str] = ()
+) -> bytes:
+    """Each input `x` comes back as `out_x`, or under the name at its place in `outputs`."""
+    given = outputs or [f"out_{name}" for name, _, _ in tensors]
     inputs = [helper.make_tensor_value_info(name, KINDS[kind], [None, *tail]) for name, kind, tail in tensors]
-    outputs = [helper.make_tensor_value_info(f"out_{name}", KINDS[kind], [None, *tail]) for name, kind, tail in tensors]
-    nodes = [helper.make_node("Identity", [name], [f"out_{name}"]) for name, _, _ in tensors]
+    back = [
+        helper.make_tensor_value_info(name, KINDS[kind], [None, *tail])
+        for name, (_, kind, tail) in zip(given, tensors, strict=True)
+    ]
+    nodes = [helper.make_node("Identity", [name], [back]) for (name, _, _), back in zip(tensors, given, strict=True)]
     model = helper.make_model(
-        helper.make_graph(nodes, "echo", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)]
+        helper.make_graph(nodes, "echo", inputs, back), opset_imports=[helper.make_opsetid("", 17)]
     )
     model.ir_version = 8
     described = [{"name": name, "datatype": kind, "shape": [-1, *tail]} for name, kind, tail in tensors]
     signature = {
         "inputs": described,
-        "outputs": [each | {"name": f"out_{each['name']}"} for each in described],
+        "params": list(params),
+        "outputs": [each | {"name": name} for name, each in zip(given, described, strict=True)],
     }
     helper.set_model_props(
         model, {"bailiwick.format": "1", "bailiwick.signature": msgspec.json.encode(signature).decode()}
@@ -46,6 +55,8 @@ def echo_package(*tensors: tuple[str, str, list[int]]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def route_echo(serving: Serving, *tensors: tuple[str, str, list[int]], version: int = 1) -> None:
-    digest = serving.store(echo_package(*tensors))
+def route_echo(
+    serving: Serving, *tensors: tuple[str, str, list[int]], version: int = 1, params: Sequence[str] = ()
+) -> None:
+    digest = serving.store(echo_package(*tensors, params=params))
     serving.route(Variant(f"v{version}", "late", version, digest, 10_000), key="", time="")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -10,13 +10,31 @@ import orjson
 from bailiwick.serving.execution import Execution
 from bailiwick.serving.protocol import InferRequest, Refused, RequestTensor
 from bailiwick.serving.router import CompiledEndpoint
+from bailiwick.serving.tensors import TensorSpec
+
+
+def spread(compiled: CompiledEndpoint, names: Collection[str]) -> TensorSpec | None:
+    """The model's only input, where these can only be the columns of it: as many as a row of it has, by other names."""
+    specs = compiled.binder.specs
+    if len(specs) != 1 or len(specs[0].tail) != 1 or specs[0].width < 2 or specs[0].name in names:
+        return None
+    others = sum(compiled.binder.spec_of(name) is None for name in names)
+    return specs[0] if others == specs[0].width else None
 
 
 def from_columns(
     compiled: CompiledEndpoint, columns: Mapping[str, Any], rows: int, *, ignore_unknown: bool = False
 ) -> InferRequest:
-    """A tensor for each column, typed as the model takes it. Raises Refused for a column that it does not have."""
+    """A tensor for each column, typed as the model takes it. Raises Refused for a column that it does not have.
+
+    With `ignore_unknown`, columns may also be those of a model's only matrix, in their order.
+    """
     tensors = []
+    matrix = spread(compiled, columns) if ignore_unknown else None
+    if matrix is not None:
+        others = [values for name, values in columns.items() if compiled.binder.spec_of(name) is None]
+        nested = list(map(list, zip(*others, strict=True)))
+        tensors.append(RequestTensor(matrix.name, matrix.datatype, [rows, *matrix.tail], nested))
     for name, values in columns.items():
         spec = compiled.binder.spec_of(name)
         if spec is not None:

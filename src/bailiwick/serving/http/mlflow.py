@@ -24,6 +24,8 @@ SCORING_VERSION = "3.18.0"
 
 _TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+_REQUIRED = f"The input must be a JSON dictionary with exactly one of the input fields {list(_FORMATS)}"
+_NO_FRAME = "Provided dataframe_split field is not a valid dataframe representation"
 _FOR_LANGUAGE_MODELS = ("messages", "prompt", "input")
 _UNSUPPORTED_MEDIA = 415
 _CODES = {
@@ -69,12 +71,12 @@ class Scoring:
         return orjson.dumps({"predictions": predictions})
 
     def refusal(self, status: int, message: str) -> Reply:
-        """`{"error_code", "message"}`; plain text with 415, as MLflow has it."""
+        """`{"error_code", "message", "stack_trace"}`; plain text with 415, as MLflow has it. The trace is always empty."""
         said = message.encode("utf-8", "replace")
         if status == _UNSUPPORTED_MEDIA:
             return Reply(said, _TEXT)
         code = _CODES.get(status, "INTERNAL_ERROR")
-        return Reply(orjson.dumps({"error_code": code, "message": said.decode()}))
+        return Reply(orjson.dumps({"error_code": code, "message": said.decode(), "stack_trace": ""}))
 
 
 def _content_type(header: str) -> str:
@@ -95,11 +97,15 @@ def _content_type(header: str) -> str:
 
 
 def _from_json(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
-    form, values = _chosen(_parsed(body))
+    said = _parsed(body)
+    form, values = _chosen(said)
+    _refuse_params(compiled, said.get("params") or {})
     if form == "dataframe_split":
         return _from_split(compiled, values)
     if isinstance(values, dict) and form == "inputs":
         return _from_named(compiled, values)
+    if form == "dataframe_records" and not isinstance(values, list):
+        raise Refused(400, f"Dataframe records format must be a list of records. Got {_kind(values)}.")
     if not isinstance(values, list) or not values:
         raise Refused(400, f"{form} must be a list of rows, with at least one.")
     if form == "dataframe_records" or isinstance(values[0], dict):
@@ -110,16 +116,27 @@ def _from_json(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
 def _chosen(said: Any) -> tuple[str, Any]:
     """(form, what is in it)."""
     if not isinstance(said, dict):
-        raise Refused(400, f"The input must be a JSON object with exactly one of {', '.join(_FORMATS)}.")
+        raise Refused(400, f"{_REQUIRED}. Received a {_kind(said)}.")
     given = [name for name in _FORMATS if name in said]
     if not given and any(name in said for name in _FOR_LANGUAGE_MODELS):
         raise Refused(400, "messages, prompt and input are for language models, which are not served here.")
     if len(given) != 1:
         keys = ", ".join(map(repr, list(said)[:10]))[:300] or "none"
-        raise Refused(400, f"The input must have exactly one of {', '.join(_FORMATS)}; it has the keys {keys}.")
+        raise Refused(400, f"{_REQUIRED}. It has the keys {keys}.")
     if not isinstance(said.get("params") or {}, dict):
         raise Refused(400, "params must be an object.")
     return given[0], said[given[0]]
+
+
+def _refuse_params(compiled: CompiledEndpoint, given: Mapping[str, Any]) -> None:
+    """Those that a model declares would change its answer and are not handed to it; others mean nothing to MLflow either."""
+    for arm in compiled.arms:
+        for name in arm.runtime.signature.params:
+            if name in given:
+                raise Refused(
+                    400,
+                    f"Parameter {name[:100]!r} cannot be given: models answer with the params they were logged with.",
+                )
 
 
 def _parsed(body: bytes) -> Any:
@@ -129,27 +146,39 @@ def _parsed(body: bytes) -> Any:
         try:  # Python's clients write NaN, which is not JSON
             return json.loads(body, parse_constant=lambda said: None if said == "NaN" else float(said))
         except (ValueError, RecursionError):
-            raise Refused(400, f"Ensure that input is a valid JSON formatted string: {first}.") from None
+            raise Refused(
+                400, f"Invalid input. Ensure that input is a valid JSON formatted string. Error: {first}."
+            ) from None
+
+
+def _kind(value: object) -> str:
+    """What MLflow calls it."""
+    return {dict: "dictionary", list: "list", str: "string", type(None): "null", bool: "boolean"}.get(
+        type(value), "number"
+    )
 
 
 def _from_split(compiled: CompiledEndpoint, values: Any) -> InferRequest:
-    if not isinstance(values, dict) or not isinstance(values.get("data"), list):
-        raise Refused(400, "dataframe_split must be an object with columns and data.")
-    names, data = values.get("columns"), values["data"]
+    if not isinstance(values, dict):
+        raise Refused(400, f"Dataframe split format must be a dictionary. Got {_kind(values)}.")
+    unknown = ", ".join(sorted(values.keys() - {"columns", "data", "index"}))[:100]
+    if unknown or not isinstance(values.get("data"), list):
+        wrong = f"it also has {unknown}" if unknown else "data must be a list of rows"
+        raise Refused(400, f"{_NO_FRAME} of data, and optionally columns and index: {wrong}.")
+    names, data, index = values.get("columns"), values["data"], values.get("index")
+    if index is not None and (not isinstance(index, list) or len(index) != len(data)):
+        raise Refused(400, f"{_NO_FRAME}: index must have one value for each of {len(data)} rows.")
     if names is None:
         return from_array(compiled, data)
     if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
-        raise Refused(400, "columns of dataframe_split must be a list of names.")
+        raise Refused(400, f"{_NO_FRAME}: columns must be a list of names.")
     if len(set(names)) != len(names):
-        raise Refused(400, "columns of dataframe_split has a name twice.")
+        raise Refused(400, f"{_NO_FRAME}: columns has a name twice.")
     for row, record in enumerate(data):
         if not isinstance(record, list) or len(record) != len(names):
-            raise Refused(400, f"Row {row} of dataframe_split has not one value for each of {len(names)} columns.")
+            raise Refused(400, f"{_NO_FRAME}: row {row} has not one value for each of {len(names)} columns.")
     if not data:
         raise Refused(400, "There are no rows in the request.")
-    specs = compiled.binder.specs
-    if len(specs) == 1 and specs[0].name not in names and specs[0].tail == (len(names),):
-        return from_array(compiled, data)  # a table for a model that takes a matrix: its columns, in their order
     columns = {str(name): [record[place] for record in data] for place, name in enumerate(names)}
     return from_columns(compiled, columns, len(data), ignore_unknown=True)
 

@@ -12,6 +12,7 @@ from bailiwick import __version__
 from bailiwick.serving.http.oip import tensor_metadata
 from bailiwick.serving.protocol import Refused
 from bailiwick.serving.router import CompiledEndpoint
+from bailiwick.serving.settings import setting_parameters
 from bailiwick.serving.tensors import TensorSpec
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
@@ -22,9 +23,9 @@ STATED_BATCH = 65_536
 _CONFIG_TYPES = {"BYTES": "TYPE_STRING"}
 
 
-def server_metadata() -> dict[str, Any]:
+def server_metadata(name: str) -> dict[str, Any]:
     """The answer of `GET /v2`."""
-    return {"name": "bailiwick", "version": __version__, "extensions": list(EXTENSIONS)}
+    return {"name": name, "version": __version__, "extensions": list(EXTENSIONS)}
 
 
 def model_metadata(compiled: CompiledEndpoint) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def model_config(compiled: CompiledEndpoint) -> dict[str, Any]:
         "optimization": {},
         "instance_group": [{"name": compiled.endpoint.name, "kind": "KIND_CPU", "count": 1}],
         "default_model_filename": "model.onnx" if onnx else "",
-        "parameters": {},
+        "parameters": setting_parameters(compiled),
         "model_warmup": [],
     }
 

@@ -17,21 +17,21 @@ from bailiwick.serving.http.form import JSON, Header, Reply, Taken
 from bailiwick.serving.protocol import (
     InferRequest,
     Refused,
-    RequestedOutput,
     RequestTensor,
     error_json,
     output_json,
     parse_infer,
+    refuse_extensions,
     usable_id,
 )
 from bailiwick.serving.router import CompiledEndpoint
 from bailiwick.serving.tensors import TensorSpec
-from bailiwick.serving.wire import read_request, read_tensor, recorded, write_request, write_tensor
+from bailiwick.serving.wire import element_bytes, read_request, read_tensor, recorded, write_request, write_tensor
 
 HEADER_LENGTH = b"inference-header-content-length"
 
 _BYTES: Header = (b"content-type", b"application/octet-stream")
-_NOT_HERE = ("classification", "shared_memory_region")
+_MOST_DIGITS = 18
 
 
 class Wanted(Struct, gc=False):
@@ -95,7 +95,7 @@ class OpenInference:
 
 def _with_bytes(compiled: CompiledEndpoint, stated: bytes, body: bytes) -> tuple[InferRequest, bytes]:
     """(request, what goes on record)."""
-    if not stated.isdigit() or int(stated) > len(body):
+    if not stated.isdigit() or len(stated) > _MOST_DIGITS or int(stated) > len(body):
         raise Refused(
             400,
             f"Inference-Header-Content-Length is {stated[:30].decode('latin-1')!r}; the body has {len(body)} bytes.",
@@ -108,7 +108,10 @@ def _with_bytes(compiled: CompiledEndpoint, stated: bytes, body: bytes) -> tuple
 
 
 def _raw(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
-    """One row of a model's one input, and nothing else; a BYTES is the body as it is, without a length."""
+    """The rows of a model's one input, as many as the body has, and nothing else.
+
+    BYTES are one row: the body as it is, without a length.
+    """
     specs = compiled.binder.specs
     if len(specs) != 1:
         raise Refused(400, f"A raw request is for models with one input; {compiled.endpoint.name} has {len(specs)}.")
@@ -117,8 +120,9 @@ def _raw(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
         if spec.width != 1:
             raise Refused(400, f"A raw request is one text; input {spec.name} has {spec.width} in each row.")
         body = len(body).to_bytes(4, "little") + body
-    values: Any = read_tensor(body, spec.datatype, (1, *spec.tail), name=spec.name)
-    tensor = RequestTensor(spec.name, spec.datatype, [1, *spec.tail], values)
+    shape = [max(1, len(body) // ((element_bytes(spec.datatype) or len(body)) * spec.width)), *spec.tail]
+    values: Any = read_tensor(body, spec.datatype, shape, name=spec.name)
+    tensor = RequestTensor(spec.name, spec.datatype, shape, values)
     return InferRequest([tensor], parameters={"binary_data_output": True})
 
 
@@ -134,15 +138,9 @@ def _wanted(compiled: CompiledEndpoint, request: InferRequest, echo: str | None)
             raise Refused(400, f"Output {output.name[:100]!r} is not known; the outputs are: {', '.join(places)}.")
         if place in chosen:
             raise Refused(400, f"Output {output.name[:100]!r} is asked for twice.")
-        _refuse_extensions(output)
+        refuse_extensions(output)
         chosen[place] = _flag(output.parameters, "binary_data", default=as_bytes)
     return Wanted(list(chosen.items()), echo)
-
-
-def _refuse_extensions(output: RequestedOutput) -> None:
-    for name in _NOT_HERE:
-        if output.parameters is not None and name in output.parameters:
-            raise Refused(400, f"Output {output.name[:100]!r} asks for {name}, an extension that is not offered.")
 
 
 def _flag(parameters: Mapping[str, Any] | None, name: str, *, default: bool) -> bool:

@@ -15,8 +15,8 @@ _ID = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}:[0-9]+$"}
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 _MLFLOW_ERROR = {
     "type": "object",
-    "required": ["error_code", "message"],
-    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["error_code", "message", "stack_trace"],
+    "properties": {name: {"type": "string"} for name in ("error_code", "message", "stack_trace")},
 }
 _MOST = {"FP16": 65_520.0, "FP32": float((1 << 128) - (1 << 103)), "BF16": float((1 << 128) - (1 << 119) - (1 << 103))}
 """Numbers from here on are out of range, as they would become infinite."""

@@ -14,10 +14,11 @@ from bailiwick.serving.execution import Execution
 from bailiwick.serving.frames import MIXED
 from bailiwick.serving.http.columns import from_records, listed_outputs
 from bailiwick.serving.http.form import Reply, Taken
-from bailiwick.serving.protocol import Refused, error_json, usable_id
+from bailiwick.serving.protocol import InferRequest, Refused, error_json, usable_id
 from bailiwick.serving.router import CompiledEndpoint
 from bailiwick.serving.wire import write_request
 
+_REAL = frozenset({"FP16", "FP32", "FP64"})
 _decode = msgspec.json.Decoder().decode
 
 
@@ -35,6 +36,7 @@ class PlainRows:
         single = isinstance(said, dict)
         rows: list[Any] = [said] if single else list(said)
         request = from_records(compiled, rows)
+        _number_booleans(request)
         batch = compiled.binder.bind(request)
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if usable_id(given) else new_id()
@@ -62,6 +64,14 @@ class PlainRows:
     def refusal(self, status: int, message: str) -> Reply:  # noqa: ARG002 - the same for every status
         """`{"error": message}`."""
         return Reply(error_json(message))
+
+
+def _number_booleans(request: InferRequest) -> None:
+    """A model learns a column of booleans as 1 and 0, so a row may say them; a tensor of another protocol may not."""
+    for tensor in request.inputs:
+        values = tensor.data
+        if tensor.datatype in _REAL and isinstance(values, list) and any(type(each) is bool for each in values):
+            tensor.data = [float(each) if type(each) is bool else each for each in values]
 
 
 PLAIN_ROWS = PlainRows()

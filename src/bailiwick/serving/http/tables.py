@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
-from bailiwick.serving.http.columns import from_columns
+from bailiwick.serving.http.columns import from_columns, spread
 from bailiwick.serving.protocol import InferRequest, Refused
 from bailiwick.serving.router import CompiledEndpoint
 from bailiwick.serving.tensors import FLOATS, TensorSpec
@@ -48,18 +48,24 @@ def read_csv(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
         if len(record) != len(names):
             raise Refused(400, f"Line {line} of the CSV has {len(record)} values; the header has {len(names)}.")
     columns: dict[str, list[Any]] = {}
+    matrix = spread(compiled, names)
     for place, name in enumerate(names):
-        spec = compiled.binder.spec_of(name)
+        spec = compiled.binder.spec_of(name) or matrix
         if spec is not None:
             columns[name] = [_converted(record[place], spec, line) for line, record in rows]
-    return from_columns(compiled, columns, len(rows))
+    return from_columns(compiled, columns, len(rows), ignore_unknown=True)
 
 
 def read_parquet(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
     """A Parquet file; what the model does not have is not read. Raises Refused: 413 past MOST_CELLS."""
     try:
         file = pq.ParquetFile(pa.BufferReader(body))
-        names = [name for name in file.schema_arrow.names if compiled.binder.spec_of(name) is not None]
+        names = list(file.schema_arrow.names)
+        if len(set(names)) != len(names):
+            raise Refused(400, "The table has two columns of one name.")
+        matrix = spread(compiled, names)
+        if matrix is None:
+            names = [name for name in names if compiled.binder.spec_of(name) is not None]
         rows = file.metadata.num_rows
         cells = rows * max(1, sum(_width(compiled, name) for name in names))
         if cells > MOST_CELLS:
@@ -74,8 +80,15 @@ def read_parquet(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
         return from_columns(compiled, {}, rows)
     if not rows:
         raise Refused(400, "The table has no rows.")
-    columns = {name: _values(table[name], compiled.binder.spec_of(name), name) for name in names}
-    return from_columns(compiled, columns, rows)
+    columns = {}
+    for name in names:
+        try:
+            columns[name] = _values(table[name], compiled.binder.spec_of(name) or matrix, name)
+        except UnicodeDecodeError:
+            raise Refused(400, f"Column {name[:100]!r} has a text that is not UTF-8.") from None
+        except (pa.ArrowException, ValueError, OverflowError) as error:  # as of a moment that no calendar has
+            raise Refused(400, f"Column {name[:100]!r} cannot be read: {str(error)[:300]}.") from None
+    return from_columns(compiled, columns, rows, ignore_unknown=True)
 
 
 def _few(lines: Iterator[list[str]], width: int) -> Iterator[list[str]]:
@@ -125,6 +138,8 @@ def _values(column: pa.ChunkedArray, spec: TensorSpec | None, name: str) -> list
     if spec is not None and spec.datatype == "BYTES" and (pa.types.is_temporal(kind) or pa.types.is_large_string(kind)):
         column = column.cast(pa.string())
     found: list[Any] = column.to_pylist()
+    if pa.types.is_temporal(kind) and any(type(text) is str and text.startswith("<") for text in found):
+        raise ValueError("a moment is out of the range of the calendar")  # Arrow writes that it is, in angle brackets
     if pa.types.is_floating(kind):
         return [None if value is None or value != value else value for value in found]  # noqa: PLR0124 - NaN
     return found
