@@ -17,6 +17,7 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+import skl2onnx
 from onnx import TensorProto, helper
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -31,7 +32,7 @@ from bailiwick.lifecycle.packaging.gate import Reference, answered_though_refuse
 from bailiwick.lifecycle.packaging.probing import Probes
 from bailiwick.lifecycle.packaging.story import package_version
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.lifecycle.release import releasable
+from bailiwick.lifecycle.releasable import releasable
 from bailiwick.lifecycle.transfer import export_version, import_version
 from bailiwick.lifecycle.verification import verify_version
 from bailiwick.pyfunc.process import ModelGone, ModelRaised
@@ -158,6 +159,137 @@ def test_an_onnx_model_is_taken_as_it_is(platform: Platform, packaged: Packaged,
     runtime = OnnxRuntime(stored(platform, version, tmp_path))
     runtime.warm_up()
     assert runtime.run({"x": np.ones((2, 3), np.float32)})[0].tolist() == [3, 3]
+
+
+def graph_folder(
+    folder: Path,
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    constants: Mapping[str, Any] = {},
+    *,
+    opset: int = 17,
+) -> Path:
+    tensors = [onnx.numpy_helper.from_array(np.asarray(values), name) for name, values in constants.items()]
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    model.ir_version = 8
+    write(folder, {"onnx": {"data": "model.onnx"}}, None)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return folder
+
+
+def value(name: str, kind: int = TensorProto.FLOAT, shape: Any = ("rows", 2)) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, None if shape is None else list(shape))
+
+
+IDENTITY = [helper.make_node("Identity", ["x"], ["y"])]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "outputs", "said"),
+    [
+        ([helper.make_node("Frob", ["x"], ["y"])], [value("x")], [value("y")], "ONNX Runtime does not take the model"),
+        ([helper.make_node("ReduceMean", ["x"], ["y"], keepdims=0)], [value("x")], [value("y", shape=())], r"shape \[\]"),
+        (IDENTITY, [value("x", shape=(1, 2))], [value("y")], "takes 1 rows at a time"),
+        (IDENTITY, [value("x", shape=("rows", "k"))], [value("y")], "only the first dimension"),
+        (IDENTITY, [value("x", shape=())], [value("y")], "has no dimensions"),
+        (IDENTITY, [value("x", shape=None)], [value("y")], "has no dimensions"),
+        (IDENTITY, [value("x", TensorProto.COMPLEX64)], [value("y", TensorProto.COMPLEX64)], "COMPLEX64"),
+        (
+            [helper.make_node("ConcatFromSequence", ["x"], ["y"], axis=0)],
+            [helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, None)],
+            [value("y")],
+            "is no tensor",
+        ),
+        (
+            [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E4M3FN)],
+            [value("x")],
+            [value("y", TensorProto.FLOAT8E4M3FN)],
+            "float8e4m3fn",
+        ),
+        ([helper.make_node("SequenceConstruct", ["x"], ["y"])], [value("x")],
+         [helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)], "gives no tensor"),
+    ],
+)  # fmt: skip
+def test_an_onnx_model_that_cannot_be_served_row_by_row_is_refused_in_words(
+    packaged: Packaged,
+    tmp_path: Path,
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    said: str,
+) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        packaged(graph_folder(tmp_path / "m", nodes, inputs, outputs, opset=19))
+
+
+def test_an_onnx_model_whose_rows_depend_on_one_another_is_refused(packaged: Packaged, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    with pytest.raises(CheckFailed, match="when other rows are asked with them"):
+        packaged(graph_folder(tmp_path / "m", nodes, [value("x")], [value("y")]))
+
+
+def test_probabilities_in_maps_become_a_column_for_each_class(
+    platform: Platform, packaged: Packaged, tmp_path: Path
+) -> None:
+    rows = np.hstack([NUMBERS["a"][:, None], NUMBERS["b"][:, None]]).astype(np.float32)
+    classes = np.array(["no", "perhaps", "yes"])[(rows[:, 0] > 0).astype(int) + (rows[:, 1] > 0)]
+    fitted = LogisticRegression(max_iter=500).fit(rows, classes)
+    folder = write(tmp_path / "m", {"onnx": {"data": "model.onnx"}}, None)
+    (folder / "model.onnx").write_bytes(skl2onnx.to_onnx(fitted, rows[:1], target_opset=17).SerializeToString())
+    version = packaged(folder)
+    assert version.signature["outputs"] == [
+        {"name": "output_label", "datatype": "BYTES", "shape": [-1]},
+        {"name": "output_probability", "datatype": "FP32", "shape": [-1, 3]},
+    ]
+    assert "output_probability has a column for each of no, perhaps, yes" in version.parity["reason"]
+    runtime = OnnxRuntime(stored(platform, version, tmp_path))
+    runtime.warm_up()
+    label, probability = runtime.run({"X": rows[:50]})
+    assert label.tolist() == fitted.predict(rows[:50]).tolist()
+    np.testing.assert_allclose(probability, fitted.predict_proba(rows[:50]), atol=1e-5)
+
+
+def test_a_table_of_few_rows_is_looked_up_in(packaged: Packaged, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Gather", ["table", "x"], ["y"])]
+    ids = [value("x", TensorProto.INT64, ("rows", 6))]
+    folder = graph_folder(
+        tmp_path / "m", nodes, ids, [value("y", shape=("rows", 6))], {"table": np.array([0.5, 1.5], np.float32)}
+    )
+    assert packaged(folder).parity["passed"]
+
+
+def test_the_logged_example_says_what_an_onnx_model_takes(packaged: Packaged, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Sub", ["x", "base"], ["index"]),
+        helper.make_node("Gather", ["table", "index"], ["y"]),
+    ]
+    constants = {"base": np.array([500_000]), "table": np.array([0.5, 1.5], np.float32)}
+    folder = graph_folder(tmp_path / "m", nodes, [value("x", TensorProto.INT64)], [value("y")], constants)
+    with pytest.raises(CheckFailed, match="answers none of"):
+        packaged(folder, "without")
+    document = {
+        "saved_input_example_info": {"artifact_path": "example.json"},
+        "flavors": {"onnx": {"data": "model.onnx"}},
+    }
+    (folder / "MLmodel").write_text(json.dumps(document))
+    (folder / "example.json").write_text(json.dumps({"inputs": [[500_000, 500_001]]}))
+    assert packaged(folder, "with").parity["passed"]
+
+
+def test_bfloat16_goes_in_and_out(platform: Platform, packaged: Packaged, tmp_path: Path) -> None:
+    kind = TensorProto.BFLOAT16
+    nodes = [helper.make_node("Identity", ["x"], ["y"]), helper.make_node("Cast", ["x"], ["z"], to=TensorProto.FLOAT)]
+    version = packaged(graph_folder(tmp_path / "m", nodes, [value("x", kind)], [value("y", kind), value("z")]))
+    assert [(each["name"], each["datatype"]) for each in version.signature["inputs"]] == [("x", "BF16")]
+    assert [(each["name"], each["datatype"]) for each in version.signature["outputs"]] == [("y", "BF16"), ("z", "FP32")]
+    runtime = OnnxRuntime(stored(platform, version, tmp_path))
+    runtime.warm_up()
+    assert runtime.run({"x": np.array([[1.5, 1.0039062]], np.float32)})[0].tolist() == [[1.5, 1]]
 
 
 def test_an_onnx_model_may_not_name_files_of_this_machine(

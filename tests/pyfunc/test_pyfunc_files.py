@@ -33,6 +33,11 @@ def test_types_become_those_of_the_protocol(tmp_path: Path) -> None:
     assert not found.tensors
 
 
+def test_params_are_known_by_name(tmp_path: Path) -> None:
+    signature = {"inputs": "[]", "params": json.dumps([{"name": "top", "type": "long", "default": 3, "shape": None}])}
+    assert read_mlmodel(mlmodel(tmp_path, signature=signature)).params == ("top",)
+
+
 def test_a_tensor_without_a_name_is_called_input(tmp_path: Path) -> None:
     spec = [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 2, 3]}}]
     found = read_mlmodel(mlmodel(tmp_path, spec))
@@ -84,6 +89,12 @@ def test_an_mlmodel_that_is_none_is_refused(tmp_path: Path, text: str, message: 
         ({"columns": ["a", "b"], "data": [[1, "x"], [2, "y"]]}, [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]),
         ([{"a": 1, "b": "x"}], [{"a": 1, "b": "x"}]),
         ({"inputs": {"a": [1], "b": ["x"]}}, [{"a": 1, "b": "x"}]),
+        (
+            {"inputs": {"columns": ["a", "b"], "data": [[1, "x"]]}, "params": {"top": 3}},
+            [{"a": 1, "b": "x"}],
+        ),
+        ({"inputs": [{"a": 1, "b": "x"}, {"a": 2}], "params": {}}, [{"a": 1, "b": "x"}]),
+        ([{"columns": 1}], []),
         ("text", []),
         ({"columns": 5}, []),
         (None, []),

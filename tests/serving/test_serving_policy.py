@@ -27,10 +27,13 @@ from bailiwick.endpoints.model import (
 )
 from bailiwick.endpoints.past import PastPredictions
 from bailiwick.endpoints.recording import Pseudonyms
-from bailiwick.serving.admission import PEER, Quotas
+from bailiwick.serving.admission import PEER
 from bailiwick.serving.breaker import SECOND_NS, Breaker
-from bailiwick.serving.handler import Asked, Response
+from bailiwick.serving.handler import Response
+from bailiwick.serving.http.form import Asked
+from bailiwick.serving.http.oip import OPEN_INFERENCE
 from bailiwick.serving.packing import blocks_of
+from bailiwick.serving.quotas import SETS, WAYS, Quotas
 from bailiwick.serving.router import compile_endpoint, compile_routes
 from bailiwick.serving.shadows import MOST_WAITING
 from bailiwick.serving.shipper import Shipper
@@ -281,7 +284,7 @@ def test_requests_that_fail_together_fall_back_each_by_itself(serving: Serving) 
     route(serving, serving.variant(2), fallbacks=(Fallback(answer=(OutputValue("probability", 0.5),)),))
     compiled = serving.handler.routes.endpoints["late"]
     bodies = [body(x) for x in (1.0, -1.0, 3.0, 4.0)]
-    found = serving.handler.handle_together([Asked(compiled, {}, each, perf_counter_ns()) for each in bodies])
+    found = serving.together([Asked(compiled, {}, each, perf_counter_ns(), OPEN_INFERENCE) for each in bodies])
     assert [msgspec.json.decode(each.body)["outputs"][0]["data"] for each in found] == [
         [2011.0],
         [0.5],
@@ -388,15 +391,41 @@ def test_each_client_has_a_quota_of_its_own(serving: Serving, by: str) -> None:
     assert b'bailiwick_inference_requests_total{endpoint="late",status="429"' in serving.metrics.exposition()
 
 
-def test_a_quota_fills_up_again_and_remembers_so_many_clients() -> None:
-    quotas, quota = Quotas(most_clients=3), Quota(10, 2)
+def test_a_quota_fills_up_again() -> None:
+    quotas, quota = Quotas(), Quota(10, 2)
     assert [quotas.take("late", quota, b"a", 0) for _ in range(2)] == [0, 0]
     assert quotas.take("late", quota, b"a", 0) == pytest.approx(0.1)
+    assert quotas.take("other", quota, b"a", 0) == 0
     assert quotas.take("late", quota, b"a", SECOND_NS // 10) == 0
-    assert quotas.take("late", quota, b"a", 100 * SECOND_NS) == 0
-    for client in range(1000):
-        quotas.take("late", quota, b"%d" % client, 0)
-    assert len(quotas) == 3
+    assert [quotas.take("late", quota, b"a", 100 * SECOND_NS) for _ in range(3)] == [0, 0, pytest.approx(0.1)]
+    quotas.close()
+
+
+def test_processes_of_a_machine_take_from_one_quota(tmp_path: Path) -> None:
+    one, other = Quotas(tmp_path), Quotas(tmp_path)
+    quota = Quota(1, 3)
+    assert [each.take("late", quota, b"a", 10 * SECOND_NS) for each in (one, other, one)] == [0, 0, 0]
+    assert other.take("late", quota, b"a", 10 * SECOND_NS) == 1.0
+    assert other.take("late", quota, b"b", 10 * SECOND_NS) == 0
+    one.close()
+    again = Quotas(tmp_path)
+    assert again.take("late", quota, b"a", 10 * SECOND_NS) == 1.0
+    assert again.take("late", quota, b"a", 2 * SECOND_NS) == 0  # the machine has started anew, and so has its clock
+    again.close()
+    other.close()
+
+
+def test_of_more_clients_than_there_is_room_for_the_silent_are_forgotten() -> None:
+    quotas, quota = Quotas(), Quota(0.001, 2)
+    for client in range(SETS * WAYS * 2):
+        assert quotas.take("late", quota, b"%d" % client, client) == 0
+    now = SETS * WAYS * 2
+    assert [quotas.take("late", quota, b"%d" % (now - 1), now) > 0 for _ in range(2)] == [False, True]
+    known = sum(quotas.take("late", quota, b"%d" % client, now) == 0 for client in range(now - 1000, now - 1))
+    assert known == 999
+    again = sum(quotas.take("late", quota, b"%d" % client, now) > 0 for client in range(now - 1000, now - 1))
+    assert again > 900  # the latest are remembered
+    quotas.close()
 
 
 def test_a_request_whose_deadline_has_passed_is_not_run(serving: Serving) -> None:
@@ -404,8 +433,9 @@ def test_a_request_whose_deadline_has_passed_is_not_run(serving: Serving) -> Non
     compiled = serving.handler.routes.endpoints["late"]
 
     def status(stated: bytes, age_ms: int) -> int:
-        asked = Asked(compiled, {b"x-request-deadline-ms": stated}, body(), perf_counter_ns() - age_ms * 1_000_000)
-        return serving.handler.handle_together([asked])[0].status
+        arrived = perf_counter_ns() - age_ms * 1_000_000
+        asked = Asked(compiled, {b"x-request-deadline-ms": stated}, body(), arrived, OPEN_INFERENCE)
+        return serving.together([asked])[0].status
 
     assert [status(b"5000", 0), status(b"5", 20), status(b"50", 20)] == [200, 504, 200]
     assert [status(stated, 0) for stated in (b"", b"soon", b"0", b"-1", b"1e3", b"9" * 30)] == [400] * 6
@@ -416,8 +446,8 @@ def test_a_request_whose_deadline_has_passed_is_not_run(serving: Serving) -> Non
 def test_an_endpoint_may_have_a_deadline_of_its_own(serving: Serving) -> None:
     route(serving, serving.variant(1), deadline_ms=10)
     compiled = serving.handler.routes.endpoints["late"]
-    asked = Asked(compiled, {}, body(), perf_counter_ns() - 20_000_000)
-    assert serving.handler.handle_together([asked])[0].status == 504
+    asked = Asked(compiled, {}, body(), perf_counter_ns() - 20_000_000, OPEN_INFERENCE)
+    assert serving.together([asked])[0].status == 504
     assert ask(serving)[0] == 200
 
 
@@ -440,7 +470,7 @@ def test_of_more_than_may_wait_the_important_and_the_first_are_answered(serving:
     route(serving, serving.variant(1), queue=3, priority_header="x-priority")
     compiled = serving.handler.routes.endpoints["late"]
     priorities = [b"low", b"normal", b"low", b"high", b"normal", b"high"]
-    asked = [Asked(compiled, {b"x-priority": each}, body(), perf_counter_ns()) for each in priorities]
+    asked = [Asked(compiled, {b"x-priority": each}, body(), perf_counter_ns(), OPEN_INFERENCE) for each in priorities]
     assert serving.handler.surplus(asked[:3]) == {}
     refused = serving.handler.surplus(asked)
     assert sorted(refused) == [0, 2, 4]
@@ -493,10 +523,10 @@ def ask_apart(serving: Serving, count: int, headers: Sequence[dict[bytes, bytes]
     compiled = serving.handler.routes.apart[PATH]
 
     async def all_of_them() -> list[Response]:
-        asked = (
-            serving.handler.handle_apart(compiled, headers[n % len(headers)], body(), in_thread) for n in range(count)
+        sent = (
+            Asked(compiled, headers[n % len(headers)], body(), perf_counter_ns(), OPEN_INFERENCE) for n in range(count)
         )
-        return list(await asyncio.gather(*asked))
+        return list(await asyncio.gather(*(serving.handler.handle_apart(each, in_thread) for each in sent)))
 
     return asyncio.run(all_of_them())
 

@@ -43,6 +43,8 @@ class Model:
             if word == "slow": time.sleep(0.4)
             if word == "leak": held.append(bytearray(400 << 20)); held[-1][::4096] = b"x" * (100 << 10)
             if word == "raise": raise ValueError("no such carrier")
+            if word == "half": raise ValueError("half of a pair \\ud800")
+            if word == "torn": return {"probability": np.array(["\\ud800"] * len(rows), object)}
             if word == "few": return {"probability": np.zeros(0, np.float32)}
             if word == "texts": return {"probability": np.array(["a"] * len(rows), object)}
         return {"probability": (rows["x"] * 2 + rows["carrier"].str.len()).to_numpy(np.float32)}
@@ -87,6 +89,8 @@ def test_it_answers_as_the_model_does(runtime: PythonRuntime) -> None:
         ("crash", "killed by SIGSEGV"),
         ("exit", "exit status 3"),
         ("raise", "no such carrier"),
+        ("half", r"half of a pair \?"),
+        ("torn", "spoke nonsense"),
         ("few", "shape"),
         ("texts", "object"),
     ],

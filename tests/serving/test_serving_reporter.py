@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bailiwick.endpoints.model import BreakerRule, Policy
 from bailiwick.endpoints.reporting import WorkerReport
 from tests_support.worker import Control, Worker
 
@@ -47,6 +48,23 @@ def test_a_worker_says_what_it_serves_how_requests_fared_and_that_it_leaves(tmp_
         last = heard(control, lambda report: report.leaving)
         control.close()
     assert last.worker == counted.worker
+
+
+def test_a_breaker_that_is_open_is_told(tmp_path: Path) -> None:
+    control = Control()
+    policy = Policy(breaker=BreakerRule(least=3, open_seconds=600))
+    control.route(control.variant(1), policy=policy)
+    worker = Worker(tmp_path, control.port)
+    try:
+        worker.wait_for(1)
+        assert heard(control, lambda report: report.endpoints == ("late",)).breakers == {}
+        for _ in range(4):
+            worker.call("POST", "/v2/models/late/infer", row(-1))
+        report = heard(control, lambda report: bool(report.breakers))
+        assert report.breakers == {"late": {"v1": "open"}}
+    finally:
+        worker.stop()
+        control.close()
 
 
 def test_a_version_that_cannot_be_loaded_is_told_with_its_reason(tmp_path: Path) -> None:

@@ -77,6 +77,84 @@ def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
         runtime.run({"x": np.full((1, 1), -1, np.float32), "carrier": np.full((1, 1), "AA", object)})
 
 
+def graph_package(
+    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], *, datatype: str = "FP32", tail: str = "-1"
+) -> bytes:
+    """From `x`, a column, to `probability`."""
+    kind = {"FP32": TensorProto.FLOAT, "INT64": TensorProto.INT64}[datatype]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", kind, [None, 1])],
+        [helper.make_tensor_value_info("probability", kind, None)],
+        [onnx.numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    signature = (
+        f'{{"inputs":[{{"name":"x","datatype":"{datatype}","shape":[-1,1]}}],'
+        f'"outputs":[{{"name":"probability","datatype":"{datatype}","shape":[{tail}]}}]}}'
+    )
+    helper.set_model_props(model, {"bailiwick.format": "1", "bailiwick.signature": signature})
+    return bytes(model.SerializeToString())
+
+
+def test_rows_that_a_graph_loses_are_a_failure_and_no_answer(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "flat"], ["values"]),
+        helper.make_node("Less", ["values", "limit"], ["kept"]),
+        helper.make_node("Compress", ["values", "kept"], ["probability"], axis=0),
+    ]
+    data = graph_package(nodes, {"flat": np.array([-1]), "limit": np.array(1000, np.float32)})
+    runtime = OnnxRuntime(stored(tmp_path, data))
+    runtime.warm_up()
+    assert runtime.run({"x": np.array([[1], [2]], np.float32)})[0].tolist() == [1, 2]
+    with pytest.raises(
+        ModelFailed, match=r"for 2 rows it gave other outputs than it says: probability has shape \[1\]"
+    ):
+        runtime.run({"x": np.array([[1], [2000]], np.float32)})
+
+
+def test_a_graph_that_takes_no_zeros_is_warmed_up_with_ones(tmp_path: Path) -> None:
+    data = graph_package(
+        [helper.make_node("Div", ["one", "x"], ["probability"])], {"one": np.array([1])}, datatype="INT64", tail="-1,1"
+    )
+    runtime = OnnxRuntime(stored(tmp_path, data))
+    runtime.warm_up()
+    assert runtime.run({"x": np.array([[-1]])})[0].tolist() == [[-1]]
+    with pytest.raises(ModelFailed, match="by zero"):
+        runtime.run({"x": np.array([[0]])})
+
+
+def test_a_run_that_never_ends_is_ended_and_the_next_is_answered(tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info("value", TensorProto.FLOAT, [None, 1])
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["going"]), helper.make_node("Add", ["value", "one"], ["next"])],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            value,
+        ],
+        [
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, [None, 1]),
+        ],
+        [onnx.numpy_helper.from_array(np.array([[1]], np.float32), "one")],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),
+        helper.make_node("Greater", ["largest", "limit"], ["endless"]),
+        helper.make_node("Loop", ["turns", "endless", "x"], ["probability"], body=body),
+    ]
+    data = graph_package(nodes, {"limit": np.array(1000, np.float32), "turns": np.array(1 << 62)}, tail="-1,1")
+    runtime = OnnxRuntime(stored(tmp_path, data), seconds=0.3)
+    runtime.warm_up()
+    with pytest.raises(ModelFailed, match=r"no answer within 0\.3 seconds"):
+        runtime.run({"x": np.array([[2000]], np.float32)})
+    assert runtime.run({"x": np.array([[2]], np.float32)})[0].tolist() == [[2]]
+
+
 def changed(**metadata: str | None) -> bytes:
     model = onnx.load_model_from_string(package_bytes(1))
     properties = {item.key: item.value for item in model.metadata_props} | metadata

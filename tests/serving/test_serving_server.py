@@ -93,6 +93,8 @@ def test_http_as_clients_speak_it(worker: Worker, control: Control) -> None:
     assert worker.raw(post(BODY, SIZED) * 3).count(b'"data":[1011.0]') == 3
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:10], BODY[10:])) + b"0\r\n\r\n"
     assert b"1011.0" in worker.raw(post(chunks, "Transfer-Encoding: chunked"))
+    behind = chunks.removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n"  # a trailer is no header
+    assert b"1011.0" in worker.raw(post(behind, "Transfer-Encoding: chunked"))
     assert b"\r\nconnection: close\r\n" in worker.raw(post(BODY, SIZED, "Connection: close"))
     assert b"\r\nconnection: close\r\n" in worker.raw(post(BODY, SIZED, version="1.0"))
     assert worker.raw(post(BODY, SIZED, "Expect: 100-continue")).startswith(

@@ -160,3 +160,52 @@ def test_what_was_appended_survives_kill_9(tmp_path: Path) -> None:
     assert not is_alive(folder)
     found = [payload for _, path in segments(folder) for payload in payloads(path.read_bytes())]
     assert found[: last + 1] == [b"\x01\x02%d" % number for number in range(last + 1)]
+
+
+def test_a_disk_that_the_spool_itself_filled_is_free_again_once_that_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def small_disk(file: int, data: bytes) -> int:
+        left = 1_000 - sum(path.stat().st_size for path in tmp_path.rglob("*.log"))
+        return write(file, data[:left]) if left else 0
+
+    monkeypatch.setattr(os, "write", small_disk)
+    writer = SpoolWriter(tmp_path, limit_bytes=1 << 30)
+    taken = []
+    for number in range(200):
+        payload = b"\x01\x02%d" % number
+        try:
+            writer.append(payload)
+        except Unavailable:
+            continue
+        taken.append(payload)
+    assert 10 < len(taken) < 200
+    assert everything(writer) == taken
+    *closed, _ = segments(writer.folder)
+    assert closed
+    for _, path in closed:  # as the shipper does with what it has shipped
+        path.unlink()
+    writer.append(b"\x01\x02again")
+    assert everything(writer) == [b"\x01\x02again"]
+    writer.close()
+
+
+def test_what_was_shipped_does_not_stay_on_the_disk_of_a_worker_that_has_little_to_do(tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path, limit_bytes=1 << 20)
+    writer.tick(0.5)
+    writer.append(b"\x01\x02first")
+    for now in (1, 2, 60):
+        writer.tick(now)
+    assert len(segments(writer.folder)) == 1
+    writer.tick(61)
+    old, _ = segments(writer.folder)
+    assert payloads(old[1].read_bytes()) == [b"\x01\x02first"]
+    old[1].unlink()  # as the shipper does
+    for now in range(62, 400):
+        writer.tick(now)
+    assert len(segments(writer.folder)) == 1
+    writer.append(b"\x01\x02second")
+    assert everything(writer) == [b"\x01\x02second"]
+    writer.close()

@@ -127,11 +127,11 @@ class ModelProcess:
             raise ModelGone(f"The model gave no answer within {seconds:g} seconds, so its process was ended.") from None
         except (OSError, EOFError) as error:
             raise self._gone() from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             self.close()
             raise ModelGone(f"The model's process spoke nonsense, so it was ended: {error}.") from error
         if head.get("ok") is not True:
-            raise ModelRaised(str(head.get("error", ""))[:2_000])
+            raise ModelRaised(_writable(str(head.get("error", ""))[:2_000]))
         return head, arrays
 
     def close(self) -> None:
@@ -178,6 +178,11 @@ def as_bytes(array: np.ndarray) -> bytes:
     return array.tobytes()
 
 
+def _writable(text: str) -> str:
+    """What a model says may hold halves of surrogate pairs, which no file or answer can."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _environment(work: Path) -> dict[str, str]:
     """All that the process knows of the world. One thread, as every model here: scaling out is by processes."""
     return {
@@ -215,6 +220,7 @@ def _decoded(about: Mapping[str, Any], data: bytearray) -> np.ndarray:
         texts = json.loads(bytes(data))
         if not isinstance(texts, list) or len(texts) != count or not all(isinstance(each, str) for each in texts):
             raise ValueError("texts that are none, or too few")
+        "".join(texts).encode()  # a UnicodeEncodeError, which is a ValueError, for what is no text
         array: np.ndarray = np.array(texts, dtype=object).reshape(shape)
         return array
     if dtype not in _PLAIN or count * np.dtype(dtype).itemsize != len(data):

@@ -68,39 +68,47 @@ def blocks_of(specs: Sequence[TensorSpec]) -> tuple[Block, ...]:
     )
 
 
-def pack_inputs(model: onnx.ModelProto, blocks: Sequence[Block]) -> None:
-    """Change the model so that it is fed by `blocks`, and takes and gives float32 where it has bfloat16."""
+def pack_inputs(model: onnx.ModelProto, blocks: Sequence[Block]) -> bool:
+    """Change the model so that it is fed by `blocks`, and takes and gives float32 where it has bfloat16; whether it had to be."""
     graph = model.graph
-    _widen(graph, [spec.name for block in blocks for spec in block.specs])
+    changed = widen(graph)
     versions = [entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}]
+    packed = [block for block in blocks if len(block.specs) > 1]
+    if not packed:
+        return changed
     if not versions:
         model.opset_import.append(helper.make_opsetid("", _DEFAULT_OPSET))
     opset = versions[0] if versions else _DEFAULT_OPSET
-    packed = [block for block in blocks if len(block.specs) > 1]
     replaced = {spec.name for block in packed for spec in block.specs}
     kept = [declared for declared in graph.input if declared.name not in replaced]
-    nodes = [_split(block, opset) for block in packed] + list(graph.node)
     inputs = [_declared(block) for block in packed] + kept
-    del graph.node[:], graph.input[:]
-    graph.node.extend(nodes)
+    del graph.input[:]
     graph.input.extend(inputs)
+    for block in packed:  # nodes stay where they are: one may hold a whole forest, and moving is copying
+        graph.node.insert(0, _split(block, opset))
+    return True
 
 
-def _widen(graph: onnx.GraphProto, inputs: Sequence[str]) -> None:
-    """Casts behind inputs and before outputs of bfloat16, which NumPy does not have."""
+def widen(graph: onnx.GraphProto) -> bool:
+    """Casts behind inputs and before outputs of bfloat16, which NumPy does not have; whether there are any."""
     half, single = int(onnx.TensorProto.BFLOAT16), int(onnx.TensorProto.FLOAT)
+    constants = {tensor.name for tensor in graph.initializer}
+    changed = False
     for declared in graph.input:
-        if declared.name in inputs and declared.type.tensor_type.elem_type == half:
+        if declared.name not in constants and declared.type.tensor_type.elem_type == half:
             inner = f"bailiwick.narrow.{declared.name}"
             _rename_uses(graph, declared.name, inner)
             graph.node.insert(0, helper.make_node("Cast", [declared.name], [inner], to=half))
             declared.type.tensor_type.elem_type = single
+            changed = True
     for declared in graph.output:
         if declared.type.tensor_type.elem_type == half:
             inner = f"bailiwick.wide.{declared.name}"
             _rename_uses(graph, declared.name, inner)
             graph.node.append(helper.make_node("Cast", [inner], [declared.name], to=single))
             declared.type.tensor_type.elem_type = single
+            changed = True
+    return changed
 
 
 def _rename_uses(graph: onnx.GraphProto, name: str, other: str) -> None:

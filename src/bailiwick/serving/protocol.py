@@ -20,6 +20,7 @@ _EXACT = 1 << 53
 _BF16_OVERFLOW = float((1 << 128) - (1 << 119))
 """Numbers from here on would become infinite."""
 
+_NOT_HERE = ("classification", "shared_memory_region")
 _ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 
 
@@ -95,6 +96,13 @@ def parse_outcomes(body: bytes) -> OutcomesRequest:
     if any(not -(1 << 63) <= moment < 1 << 63 for moment in request.time or ()):
         raise Refused(400, "time must be milliseconds in 64 bits.")
     return request
+
+
+def refuse_extensions(output: RequestedOutput) -> None:
+    """Raises Refused for what would change the output and is not offered."""
+    for name in _NOT_HERE:
+        if output.parameters is not None and name in output.parameters:
+            raise Refused(400, f"Output {output.name[:100]!r} asks for {name}, an extension that is not offered.")
 
 
 def usable_id(text: str | None) -> bool:

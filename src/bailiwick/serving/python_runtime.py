@@ -50,9 +50,11 @@ class PythonModels:
             housing_of(settings), interpreters_of(settings), settings.models_processes, float(settings.models_seconds)
         )
 
-    def open(self, package: Path) -> Runtime:
+    def open(self, package: Path, threads: int = 1) -> Runtime:
         """Raises InvalidInput; Unavailable where this machine lacks what the model needs for now."""
-        return PythonRuntime(package, self) if is_archive(package) else OnnxRuntime(package)
+        return (
+            PythonRuntime(package, self) if is_archive(package) else OnnxRuntime(package, threads, seconds=self.seconds)
+        )
 
 
 class PythonRuntime:

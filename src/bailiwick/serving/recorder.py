@@ -39,7 +39,7 @@ class Recorder:
 
     def keep(self, taken: Taken, done: Execution, latency_us: int) -> None:
         """On disk when it returns. Raises LimitExceeded, Unavailable, unless the policy would rather lose the record."""
-        kept = _kept(taken)
+        kept = kept_of(taken)
         try:
             if taken.attempts is None:
                 payload = _payload(taken.compiled, taken, done, latency_us, kept)
@@ -55,7 +55,7 @@ class Recorder:
 
     def keep_together(self, finished: Sequence[Finished]) -> list[bool]:
         """The same for several, in one write; whether each may be answered."""
-        kept = [_kept(taken) for taken, _, _ in finished]
+        kept = [kept_of(taken) for taken, _, _ in finished]
         records: list[Record] = []
         for (taken, done, latency), each in zip(finished, kept, strict=True):
             records += _records(taken, done, latency, each)
@@ -78,7 +78,7 @@ class Recorder:
         try:
             self._spool.append_many(
                 [
-                    (_payload(taken.compiled, taken, done, took, _kept(taken)), taken.compiled.definition)
+                    (_payload(taken.compiled, taken, done, took, kept_of(taken)), taken.compiled.definition)
                     for taken, done, took in shadowed
                 ]
             )
@@ -105,7 +105,10 @@ def _keeps_all(compiled: CompiledEndpoint) -> bool:
     return compiled.endpoint.recording.when_full == "refuse"
 
 
-def _kept(taken: Taken) -> Kept:
+def kept_of(taken: Taken) -> Kept:
+    """What of a request goes on record. Any thread may ask."""
+    if taken.kept is not None:
+        return taken.kept
     withholding = taken.compiled.withholding
     if withholding is None:
         return Kept(taken.body, withheld=False)

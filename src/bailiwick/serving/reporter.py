@@ -9,6 +9,7 @@ import threading
 from bailiwick.core.errors import BailiwickError
 from bailiwick.core.ids import new_id
 from bailiwick.endpoints.reporting import WorkerReport
+from bailiwick.serving.breaker import State
 from bailiwick.serving.control import ControlClient
 from bailiwick.serving.handler import InferenceHandler
 from bailiwick.serving.metrics import Metrics
@@ -56,6 +57,7 @@ class Reporter:
             failures={name: why[:1000] for name, why in self._handler.failures.items() if name not in routes.endpoints},
             counts=self._metrics.counts(),
             leaving=leaving or self._handler.draining,
+            breakers=self._breakers(),
         )
         try:
             self._control.report(report, timeout)
@@ -65,3 +67,10 @@ class Reporter:
             self._reached = False
         else:
             self._reached = True
+
+    def _breakers(self) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        for endpoint, variant, state in self._metrics.breakers():
+            if state:
+                found.setdefault(endpoint, {})[variant] = State(state).name.lower()
+        return found

@@ -17,6 +17,8 @@ from bailiwick.serving.streams import LOCK, create_stream, segment_name
 from bailiwick.store import faults
 
 SEGMENT_BYTES = 16 << 20
+SEGMENT_SECONDS = 60.0
+"""How old a segment gets that has something in it: what is shipped of it is still on the disk, also what is hashed in the log."""
 
 
 class SpoolWriter:
@@ -32,6 +34,7 @@ class SpoolWriter:
         self._start = 0  # of the segment
         self._closed_bytes = 0  # in older segments, when last counted
         self._defined: set[int] = set()  # definitions in this segment
+        self._begun = 0.0  # when the first frame was found in this segment
         self._torn = False
         self._file = self._open_segment()
 
@@ -84,6 +87,16 @@ class SpoolWriter:
         self._write(data)
         faults.reach("serving.spool.written")
 
+    def tick(self, now: float) -> None:
+        """Called once a second with the monotonic time: begin a new segment where this one has become old."""
+        if self._offset == self._start:
+            self._begun = 0.0
+        elif not self._begun:
+            self._begun = now
+        elif now - self._begun >= SEGMENT_SECONDS:
+            self._begun = 0.0
+            self._leave()
+
     def has_room(self) -> bool:
         """Whether the next prediction would be taken; recounts when it looks full."""
         if self.pending_bytes >= self._limit:
@@ -113,6 +126,7 @@ class SpoolWriter:
             reason = str(error)
         if written != len(data):
             self._torn = self._torn or written > 0
+            self._leave()
             raise Unavailable(
                 f"The prediction could not be recorded, so it is not answered: {reason}.", hint="Is the disk full?"
             )
@@ -122,6 +136,17 @@ class SpoolWriter:
         """Cut off what is left of a write that the disk took in part: readers stop at a torn frame."""
         os.ftruncate(self._file, self._offset - self._start)
         self._torn = False
+
+    def _leave(self) -> None:
+        """Go on in a segment of its own, so that the full disk gets back what this one takes once it is shipped."""
+        if self._offset == self._start:
+            return
+        try:
+            if self._torn:
+                self._mend()
+        except OSError:
+            return
+        self._rotate()
 
     def _rotate(self) -> None:
         try:

@@ -72,10 +72,14 @@ class TensorSpec(Struct, frozen=True):
 
 
 class Signature(Struct, frozen=True):
-    """Inputs and outputs of a package, as its `bailiwick.signature` says."""
+    """Inputs and outputs of a package, as its `bailiwick.signature` says.
+
+    `params` are the names of what a logged model takes beside its rows; it is run with what it was logged with.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    params: tuple[str, ...] = ()
 
 
 def parse_signature(text: str) -> Signature:

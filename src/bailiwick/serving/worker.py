@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import sys
 
 import uvloop
 
@@ -12,18 +13,23 @@ from bailiwick.serving.access_log import AccessLog
 from bailiwick.serving.balance import Balance
 from bailiwick.serving.connection import Listener
 from bailiwick.serving.control import ControlClient
+from bailiwick.serving.figures import Figures
 from bailiwick.serving.follower import ModelBound, RouteCache, RouteFollower
 from bailiwick.serving.forwarder import Forwarder
 from bailiwick.serving.grpc.listener import grpc_listener
 from bailiwick.serving.handler import InferenceHandler
 from bailiwick.serving.metrics import Metrics
 from bailiwick.serving.python_runtime import PythonModels
+from bailiwick.serving.quotas import Quotas
 from bailiwick.serving.reporter import Reporter
 from bailiwick.serving.runtimes.opening import opener
 from bailiwick.serving.server import Door, bind, serve
 from bailiwick.serving.shelf import Shelf
 from bailiwick.serving.spool import SpoolWriter
 from bailiwick.serving.witness import Witness, Witnesses
+
+SWITCH_SECONDS = 0.001
+"""How long a thread that computes in Python keeps the event loop from going on. Python's own 5 ms would be felt."""
 
 
 def serve_worker(settings: Settings, worker: int) -> None:
@@ -39,7 +45,9 @@ def serve_worker(settings: Settings, worker: int) -> None:
     spool = SpoolWriter(settings.spool_root, limit_bytes=settings.spool_bytes)
     metrics = Metrics(worker, lambda: _gauges(handler, follower, spool))
     witnesses = Witnesses(_witnesses(settings, worker))
-    handler = InferenceHandler(spool, metrics, witnesses or None, max_body_bytes=settings.max_body_bytes)
+    quotas = Quotas(settings.route_cache / "workers")
+    handler = InferenceHandler(spool, metrics, witnesses or None, max_body_bytes=settings.max_body_bytes, quotas=quotas)
+    handler.server_name = settings.server_name
     control = ControlClient(settings.control_address, settings.token, workspace=settings.workspace)
     models = PythonModels.of(settings)
     shelf = Shelf(settings.route_cache) if settings.repository_control else None
@@ -47,20 +55,26 @@ def serve_worker(settings: Settings, worker: int) -> None:
     cache = RouteCache(settings.route_cache)
     follower = RouteFollower(control, cache, handler, metrics, opener(models), shelf=shelf, bound=bound)
     handler.repository = follower
+    figures = Figures(settings.route_cache / "workers", settings.inference_port, worker, metrics.exposition)
+    handler.figures = figures.of_all
     reporter = Reporter(control, handler, metrics, worker)
     forwarder = Forwarder(settings.spool_root, control) if settings.control_url else None
     follower.start()
     reporter.start()
+    figures.start()
     if forwarder is not None:
         forwarder.start()
     _quieten_collector()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         uvloop.run(_serve(settings, handler, metrics, opened, grpc_opened))
     finally:
+        figures.close()
         reporter.stop()
         handler.close()
         follower.stop()
         spool.close()
+        quotas.close()
         if forwarder is not None:
             forwarder.stop()
         witnesses.close()
@@ -119,6 +133,7 @@ def _gauges(handler: InferenceHandler, follower: RouteFollower, spool: SpoolWrit
         "route_revision": handler.routes.revision,
         "route_load_failures": follower.load_failures,
         "draining": float(handler.draining),
+        "requests_in_flight": handler.in_flight,
         "requests_apart": handler.apart,
         "requests_waiting": handler.waiting,
     }

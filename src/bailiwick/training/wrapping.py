@@ -27,9 +27,9 @@ _ONNX_TYPES = {
     "BOOL": TensorProto.BOOL, "INT8": TensorProto.INT8, "INT16": TensorProto.INT16, "INT32": TensorProto.INT32,
     "INT64": TensorProto.INT64, "UINT8": TensorProto.UINT8, "UINT16": TensorProto.UINT16,
     "UINT32": TensorProto.UINT32, "UINT64": TensorProto.UINT64, "FP16": TensorProto.FLOAT16, "FP32": TensorProto.FLOAT,
-    "FP64": TensorProto.DOUBLE, "BYTES": TensorProto.STRING,
+    "FP64": TensorProto.DOUBLE, "BF16": TensorProto.BFLOAT16, "BYTES": TensorProto.STRING,
 }  # fmt: skip
-DATATYPES = {kind: name for name, kind in _ONNX_TYPES.items()}
+DATATYPES: dict[int, str] = {kind: name for name, kind in _ONNX_TYPES.items()}
 _TEXTS = ("cats_strings", "keys_strings", "classlabels_strings")
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -130,16 +130,32 @@ def parse(data: bytes) -> onnx.ModelProto:
 def graph_inputs(model: onnx.ModelProto) -> list[Input]:
     """What an ONNX model takes, row by row. Raises InvalidInput for other than tensors whose first dimension is free."""
     constants = {tensor.name for tensor in model.graph.initializer}
-    found = []
-    for each in model.graph.input:
-        if each.name in constants:
-            continue
-        kind, dimensions = each.type.tensor_type.elem_type, each.type.tensor_type.shape.dim
-        sizes = [size.dim_value for size in dimensions]
-        if kind not in DATATYPES or not sizes or sizes[0] > 0 or any(size < 1 for size in sizes[1:]):
-            raise InvalidInput(f"Input {each.name!r} of the ONNX model is no tensor [rows, fixed sizes].")
-        found.append(Input(each.name, DATATYPES[kind], (-1, *sizes[1:])))
-    return found
+    return [_row_input(each) for each in model.graph.input if each.name not in constants]
+
+
+def _row_input(declared: onnx.ValueInfoProto) -> Input:
+    said = f"Input {declared.name[:100]!r} of the ONNX model"
+    if declared.type.WhichOneof("value") != "tensor_type":
+        raise InvalidInput(f"{said} is no tensor, and only tensors can be sent.")
+    tensor = declared.type.tensor_type
+    if tensor.elem_type not in DATATYPES:
+        kind = TensorProto.DataType.Name(tensor.elem_type) if tensor.elem_type in TensorProto.DataType.values() else "?"
+        raise InvalidInput(f"{said} is of {kind}, which no inference protocol here can carry.")
+    sizes = [size.dim_value if size.HasField("dim_value") else size.dim_param or "?" for size in tensor.shape.dim]
+    if not sizes:
+        raise InvalidInput(f"{said} has no dimensions, or none are declared; the first must be the rows.")
+    first, tail = sizes[0], [size for size in sizes[1:] if isinstance(size, int) and size > 0]
+    if isinstance(first, int) and first > 0:
+        raise InvalidInput(
+            f"{said} has shape {sizes}, so it takes {first} rows at a time and no other number.",
+            hint="Export it with a free first dimension (PyTorch: `dynamic_shapes` or `dynamic_axes`).",
+        )
+    if len(tail) != len(sizes) - 1:
+        raise InvalidInput(
+            f"{said} has shape {sizes}: only the first dimension, the rows, may be free.",
+            hint="Export it with fixed sizes behind the first dimension.",
+        )
+    return Input(declared.name, DATATYPES[tensor.elem_type], (-1, *tail))
 
 
 def finished(model: onnx.ModelProto, inputs: Sequence[Input], outputs: Sequence[Reading]) -> bytes:

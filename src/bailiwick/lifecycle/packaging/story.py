@@ -97,7 +97,7 @@ def package_version(
 def _passed_through(platform: Platform, files: Path, model: LoggedModel, watch: Watch) -> Package:
     watch("Checking the ONNX model")
     passed = pass_through.package(files, model)
-    parity = {"runtime": ONNX, **gate.told(passed.report), "reason": "the model is ONNX already"}
+    parity = {"runtime": ONNX, **gate.told(passed.report), "reason": passed.reason}
     return Package(platform.blobs.put(passed.package), passed.signature, parity, {})
 
 
@@ -161,13 +161,15 @@ class _Work:
 
     def _as_python(self, known: gate.Reference, about: dict[str, Any], environment: dict[str, Any]) -> Package:
         """The model as it is, checked by loading the package anew: the same rows must get the same answers."""
-        signature = {
+        signature: dict[str, Any] = {
             "inputs": [_described(each) for each in known.inputs(self.model.inputs)],
             "outputs": [
                 {"name": name, "datatype": _oip(values.dtype.name), "shape": [-1, *values.shape[1:]]}
                 for name, values in known.expected
             ],
         }
+        if self.model.custom and self.model.params:  # no other flavour makes anything of them
+            signature["params"] = list(self.model.params)
         needs = read_needs(self.files)
         manifest = Manifest(
             format=FORMAT,

@@ -133,7 +133,9 @@ def _parsed(data: bytes) -> Any:
 
 
 def _add_wishes(found: InferMessage, parsed: Any) -> None:
-    found.request.outputs = [RequestedOutput(wanted.name) for wanted in parsed.outputs] or None
+    found.request.outputs = [
+        RequestedOutput(wanted.name, dict.fromkeys(wanted.parameters) or None) for wanted in parsed.outputs
+    ] or None
     wished = [parsed.parameters["binary_data_output"]] if "binary_data_output" in parsed.parameters else []
     wished += [wanted.parameters["binary_data"] for wanted in parsed.outputs if "binary_data" in wanted.parameters]
     found.typed = any(

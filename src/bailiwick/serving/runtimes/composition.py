@@ -13,7 +13,7 @@ from bailiwick.composing.model import Step, combined, in_order
 from bailiwick.core.canonical import canonical_json
 from bailiwick.core.errors import Corrupted, InvalidInput
 from bailiwick.serving.packing import blocks_of
-from bailiwick.serving.runtime import WARM_UP_ROWS, ModelFailed, Runtime
+from bailiwick.serving.runtime import BESIDE_LANES, WARM_UP_ROWS, ModelFailed, Runtime
 from bailiwick.serving.tensors import TensorSpec, parse_signature
 
 Columns = dict[str, np.ndarray]
@@ -42,6 +42,8 @@ class CompositionRuntime:
         self.signature = parse_signature(canonical_json(manifest.signature).decode())
         self.blocks = blocks_of(self.signature.inputs)
         self.apart = any(part.apart for part in self._parts.values())
+        slow = [int(getattr(part, "lanes", BESIDE_LANES)) for part in self._parts.values() if part.apart]
+        self.lanes = min(slow, default=BESIDE_LANES)
 
     @property
     def processes(self) -> list[int]:

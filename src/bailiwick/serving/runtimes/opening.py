@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from bailiwick.composing.archive import is_composition
 from bailiwick.pyfunc.archive import is_archive
 from bailiwick.rules.package import is_rules
 from bailiwick.serving.python_runtime import PythonModels
-from bailiwick.serving.runtime import Runtime
+from bailiwick.serving.runtime import Opener, Runtime
 from bailiwick.serving.runtimes.composition import CompositionRuntime
 from bailiwick.serving.runtimes.rules import RulesRuntime
 
@@ -25,12 +24,12 @@ def kind_of(package: Path) -> str:
     return RULES if is_rules(package) else ONNX
 
 
-def opener(models: PythonModels) -> Callable[[Path], Runtime]:
-    """What makes the runtime of any package. It raises InvalidInput; Unavailable where this machine lacks something for now."""
+def opener(models: PythonModels) -> Opener:
+    """What makes the runtime of any package; of a composition each ONNX step has so many threads."""
 
-    def opened(package: Path) -> Runtime:
+    def opened(package: Path, threads: int = 1, /) -> Runtime:
         if is_composition(package):
-            return CompositionRuntime(package, opened)
-        return RulesRuntime(package) if is_rules(package) else models.open(package)
+            return CompositionRuntime(package, lambda part: opened(part, threads))
+        return RulesRuntime(package) if is_rules(package) else models.open(package, threads)
 
     return opened
