@@ -19,6 +19,7 @@ from bailiwick.lifecycle.events.openlineage import OpenLineageFormat
 from bailiwick.lifecycle.origins import Dependents, KeptArtifacts, TrackedOrigins
 from bailiwick.lifecycle.personal import MarkedInputs
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.serving_settings import KeptSettings
 from bailiwick.monitoring.data_alarms import DataAlarms
 from bailiwick.monitoring.objectives.service import ServingWatch
 from bailiwick.monitoring.service import MonitorService
@@ -62,7 +63,7 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
     logs = PredictionLogs(tables)
     governance = GovernanceService(records)
     data = DataService(records, tables, blobs)
-    endpoints = EndpointService(records, MarkedInputs(lambda: registry, data, blobs))
+    endpoints = EndpointService(records, MarkedInputs(lambda: registry, data, blobs), KeptSettings(lambda: registry))
     workspaces = WorkspaceService(records)
     pipelines = PipelineService(records)
     projects = ProjectService(records)
@@ -84,6 +85,7 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
         artifacts=KeptArtifacts(artifacts),
         references=Dependents(endpoints, projects, governance),
         followers=(governance,),
+        served_by=(endpoints,),
     )
     openlineage = OpenLineageFormat(tracking, data, registry, pipelines)
     formats = (MlflowFormat(RegistryFacts(registry)), CloudEventsFormat(), openlineage, MailFormat(), ChatFormat())

@@ -17,7 +17,8 @@ from bailiwick.endpoints.assignment import choose_many
 from bailiwick.lifecycle.configuration import apply_project
 from bailiwick.lifecycle.duties import Duties
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.lifecycle.release import releasable, release_proposed, settle_promotions
+from bailiwick.lifecycle.releasable import releasable
+from bailiwick.lifecycle.release import release_proposed, settle_promotions
 from bailiwick.lifecycle.retraining import retrain_on_alarms
 from bailiwick.lifecycle.training.pipeline import engine_for, training_pipeline
 from bailiwick.monitoring.model import AlarmStatus

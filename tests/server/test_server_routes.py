@@ -45,6 +45,7 @@ BODIES = {
     "tag_model": {"tags": {"team": "core"}},
     "delete_model": {"reason": "mistake"},
     "describe_version": {"description": "words"},
+    "optimise_version": {"snapshot": "missing", "label": "y"},
     "tag_version": {"tags": {"team": "core"}},
     "create_webhook": {"name": "chat", "url": "https://chat.example.com/in", "events": ["alias.*"]},
     "replay_webhook": {"position": 0},
@@ -203,4 +204,5 @@ def test_every_read_answers_on_a_platform_with_a_history(story: Story, populated
             queries["refusals"] = {"endpoint": "late"}
             queries["lineage"] = {"record": "version/flights/1"}
             answer = populated.get(path, params=queries.get(route.name))
-            assert answer.status_code == 200, (path, answer.text[:300])
+            wanted = 404 if route.name == "optimising_of_version" else 200  # nobody has measured anything there
+            assert answer.status_code == wanted, (path, answer.text[:300])

@@ -108,6 +108,13 @@ class Settings:
             "load them again (`/v2/repository/models/…`)"
         },
     )
+    server_name: str = field(
+        default="bailiwick",
+        metadata={
+            "doc": "name that inference tells of itself in server metadata; clients that were written for Triton may want "
+            "`triton`"
+        },
+    )
     signed_url_seconds: int = field(
         default=3600,
         metadata={
@@ -136,7 +143,9 @@ class Settings:
     )
     models_seconds: int = field(
         default=30,
-        metadata={"doc": "longest time that a Python model may take to answer, in seconds; then it is killed"},
+        metadata={
+            "doc": "longest time that a model may take to answer, in seconds; then a Python one is killed, an ONNX one stopped"
+        },
     )
     models_unconfined: bool = field(
         default=False,

@@ -15,6 +15,7 @@ from typing import Protocol
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import BailiwickError
 from bailiwick.lifecycle.digesting import DigestReader
+from bailiwick.lifecycle.explaining.kept import FOLDER, KeptExplanations
 from bailiwick.lifecycle.measuring import Measurer
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.promotion import close_expired
@@ -172,6 +173,9 @@ class Duties:
 
     def _collect(self) -> list[str]:
         found = self._platform.artifacts.collect_garbage(self._actor)
+        explanations = KeptExplanations(self._platform.settings.home.resolve() / FOLDER).prune()
+        if explanations:
+            log.info("removed %d kept explanations", explanations)
         removed = found.blobs + found.uploads
         return [f"collected {found.blobs} blobs and {found.uploads} unfinished uploads"] if removed else []
 

@@ -42,6 +42,22 @@ def convert(estimator: Any, width: int, *, opset: int, ml_opset: int, ir_version
     return model
 
 
+def convert_regressor(
+    estimator: lightgbm.LGBMRegressor, width: int, *, opset: int, ml_opset: int, ir_version: int
+) -> onnx.ModelProto:
+    """As `convert`, of a booster that answers with a number: one output, [rows, 1]."""
+    model: onnx.ModelProto = onnxmltools.convert_lightgbm(
+        _with_float32_thresholds(estimator.booster_),
+        name="model",
+        initial_types=[(INPUT, BoosterInput([None, width]))],
+        target_opset=min(opset, _BOOSTER_OPSET),
+    )
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", ml_opset)])
+    model.ir_version = ir_version
+    return model
+
+
 def _convert_lightgbm(estimator: Any, width: int, opset: int) -> onnx.ModelProto:
     booster = estimator if isinstance(estimator, lightgbm.Booster) else estimator.booster_
     model: onnx.ModelProto = onnxmltools.convert_lightgbm(

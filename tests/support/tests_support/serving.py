@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from onnx import TensorProto, helper
 from bailiwick.endpoints.model import Endpoint, RouteTable, Variant
 from bailiwick.serving.control import ControlClient
 from bailiwick.serving.follower import RouteCache, RouteFollower
-from bailiwick.serving.handler import InferenceHandler
+from bailiwick.serving.handler import InferenceHandler, Response
+from bailiwick.serving.http.form import Asked
 from bailiwick.serving.metrics import Metrics
 from bailiwick.serving.spool import SpoolWriter
 from bailiwick.serving.witness import Witness
@@ -113,5 +115,40 @@ class Serving:
         answer = self.handler.handle(method, path, sent, data)
         return answer.status, msgspec.json.decode(answer.body)
 
+    def together(self, asked: Sequence[Asked]) -> list[Response]:
+        """What requests get that arrive together."""
+        outcomes = self.handler.run_together(asked)
+        return [self.handler.response(each, outcome) for each, outcome in zip(asked, outcomes, strict=True)]
+
     def infer(self, body: object, path: str = "/v2/models/late/infer") -> tuple[int, dict[str, Any]]:
         return self.call("POST", path, body)
+
+
+def heavy_package(elements: int) -> bytes:
+    """probability = x, after so many sines a row: about 10 ns each, alone or together with other rows."""
+    ones = helper.make_tensor("ones", TensorProto.FLOAT, [1, elements], [1.0] * elements)
+    nodes = [
+        helper.make_node("Mul", ["x", "ones"], ["wide"]),
+        helper.make_node("Sin", ["wide"], ["sines"]),
+        helper.make_node("ReduceMax", ["sines"], ["largest"], axes=[1], keepdims=1),
+        helper.make_node("Mul", ["largest", "zero"], ["nothing"]),
+        helper.make_node("Add", ["x", "nothing"], ["sum"]),
+        helper.make_node("Reshape", ["sum", "flat"], ["probability"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "heavy",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1]),
+            helper.make_tensor_value_info("carrier", TensorProto.STRING, [None, 1]),
+        ],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [None])],
+        [
+            ones,
+            helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]),
+            helper.make_tensor("flat", TensorProto.INT64, [1], [-1]),
+        ],
+    )
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)])
+    model.ir_version = 8
+    return signed(model, ["x", "carrier"])

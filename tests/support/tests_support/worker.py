@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from bailiwick.core.settings import Settings
-from bailiwick.endpoints.model import Endpoint, RouteTable, Variant
+from bailiwick.endpoints.model import NO_POLICY, Endpoint, Policy, RouteTable, Variant
 from bailiwick.endpoints.reporting import WorkerReport
 from bailiwick.serving.worker import serve_worker
 from tests_support.server import until
@@ -82,10 +82,11 @@ class Control:
         self.blobs[digest] = data
         return Variant(f"v{version}", "late", version, digest, weight)
 
-    def route(self, *variants: Variant) -> None:
+    def route(self, *variants: Variant, policy: Policy = NO_POLICY) -> None:
         with self.changed:
             revision = self.table.revision + 1
-            self.table = RouteTable(1, revision, (Endpoint("late", "salt", revision, variants, "tail", "at"),))
+            endpoint = Endpoint("late", "salt", revision, variants, "tail", "at", policy=policy)
+            self.table = RouteTable(1, revision, (endpoint,))
             self.changed.notify_all()
 
     def close(self) -> None:
@@ -113,10 +114,11 @@ class Worker:
     def __init__(self, home: Path, control_port: int, **options: Any) -> None:
         self.home = home
         self.port = options.pop("port", None) or free_port()
+        number = options.pop("worker", 0)
         settings = Settings(home=home, inference_port=self.port, control_port=control_port, **options)
         self.process = multiprocessing.get_context("spawn").Process(
             target=serve_worker,
-            args=(settings, 0),
+            args=(settings, number),
             daemon=True,  # a test that fails before it stops the worker must not keep the test run from ending
         )
         self.process.start()
@@ -149,11 +151,11 @@ class Worker:
             return said
 
     def wait_for(self, version: int) -> None:
-        """Until the worker is ready with this revision, or a later one, in force."""
+        """Until the worker is ready with this revision, or a later one, in force, and all of it loaded."""
         for _ in range(500):
             try:
                 status, health = self.call("GET", "/v2/health/ready")
-                if status == 200 and health["revision"] >= version:
+                if status == 200 and health["revision"] >= version and not health.get("loading"):
                     return
             except OSError:
                 pass
