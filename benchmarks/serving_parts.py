@@ -6,7 +6,7 @@ The server is our worker as `bailiwick serve` starts it, with the model of `benc
 
 * log: one row a request, 64 connections, beside the same worker with nothing put on record.
 * workers: one and two workers of one port. Where there are cores for it, each worker and wrk have one of their own and a
-  request is one row. With two cores wrk has to share them, so that a request has 64 rows there: wrk needs little for it.
+  request is one row. With two cores wrk has to share them, so that a request has 256 rows there: wrk needs little for it.
 * binary: 100 rows of 30 numbers as JSON, as binary tensors; as one matrix, and as thirty columns. The trees take most of
   the time of a binary request, so that what the forms cost is told by a model of one product.
 * swap: from the moment that the control plane answers with a table that has another version of 5 MB until the first
@@ -269,7 +269,7 @@ def measure_workers(seconds: float) -> list[Outcome]:
     """Two against one."""
     control, cores = _control(make_package()), _cores()
     apart = len(cores) >= 3
-    asked = rows_as_json(1) if apart else rows_as_binary(64)
+    asked = rows_as_json(1) if apart else rows_as_binary(256)
     drivers = {cores[-1]} if apart else set(cores)
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(3):

@@ -185,7 +185,9 @@ def test_predictions_of_python_models_are_on_record(place: Place, told: dict[str
 
 def test_it_is_told_what_runs_a_version(place: Place, told: dict[str, Any]) -> None:
     line = [sys.executable, "-m", "bailiwick", "--home", str(place.home), "models", "show", "shop", "1"]
-    shown = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    ended = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    shown = ended.stdout
     assert "python: a model of flavour python_function has no conversion to ONNX" in shown
     with urllib.request.urlopen(f"{place.url}/models/shop/versions/1", timeout=30) as response:
         page = response.read().decode()

@@ -33,7 +33,7 @@ def test_the_document_has_the_row_of_each_model(serving: Serving) -> None:
     assert row["required"] == ["x", "carrier"]
     assert row["properties"] == {
         "x": {
-            "type": ["number", "null"],
+            "type": ["number", "null", "boolean"],
             "exclusiveMinimum": -3.4028235677973366e38,
             "exclusiveMaximum": 3.4028235677973366e38,
         },

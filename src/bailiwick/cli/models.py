@@ -345,10 +345,11 @@ def _content_fields(version: ModelVersion) -> dict[str, object]:
 
 
 def columns_words(columns: object) -> str:
-    """`hour (double), carrier (string)`."""
+    """`hour (double), carrier (string)`; what a package says of params is their names alone."""
     if not isinstance(columns, list):
         return ""
-    kinds = ((each["name"], each.get("datatype") or each.get("type") or "") for each in columns)
+    told = ({"name": each} if isinstance(each, str) else each for each in columns)
+    kinds = ((each["name"], each.get("datatype") or each.get("type") or "") for each in told)
     return ", ".join(f"{name} ({kind})" if kind else str(name) for name, kind in kinds)
 
 

@@ -107,8 +107,13 @@ def test_calls_that_come_together_share_runs_and_fail_each_by_itself(worker: Wor
         for infer in infers:
             infer(request())
         before = counted(worker, "bailiwick_runs_total")
+        pid = worker.process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)  # until it has many of them before it at once
         sent = {n: infers[n % 2].future(request(float(n) if n % 10 else -1.0, id=f"r{n}")) for n in range(600)}
         sent[600] = infers[0].future(request(model_name="other"))
+        time.sleep(0.5)
+        os.kill(pid, signal.SIGCONT)
         for n, answer in sent.items():
             if n % 10:
                 assert (first_value(answer.result()), answer.result().id) == (1010.0 + n, f"r{n}")

@@ -3,7 +3,7 @@
 For one form the rows' losses are paired with the version's, and "it is worse by the margin or more" is what must be
 refuted. The test is a one-sided t test whose statistic is corrected for the skewness of the differences (Hall's
 transformation, *On the Removal of Skewness by Transformation*, 1992): losses of a few rows that change much are skewed,
-and there the plain t test passes up to twice as many bad forms as it says (`docs/decisions/0023`). Of all forms that are judged together the
+and there the plain t test passes up to twice as many bad forms as it says (`docs/decisions/0020`). Of all forms that are judged together the
 chance that any bad one passes is at most `ERROR` (Holm 1979), whichever is then picked, and however they depend on one
 another. Rows are taken as independent.
 """

@@ -144,7 +144,7 @@ def _named_as_here(fields: dict[str, Any], kind: type[Message]) -> dict[str, Any
     """The same with every field under its own name. Raises MlflowError for one that is there under both."""
     found = dict(fields)
     for name, hint in _hints(kind).items():
-        other = _camel(name)
+        other = _camel_of(kind, name)
         if other != name and other in found:
             if name in found:
                 raise MlflowError(INVALID, f"Request specifies both '{name}' and '{other}'; provide only one of them.")
@@ -157,7 +157,10 @@ def _named_as_here(fields: dict[str, Any], kind: type[Message]) -> dict[str, Any
     return found
 
 
-def _camel(name: str) -> str:
+def _camel_of(kind: type[Message], name: str) -> str:
+    """A field's other name; the same where its only name in JSON is another already."""
+    if kind.__struct_encode_fields__[kind.__struct_fields__.index(name)] != name:
+        return name
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
@@ -178,7 +181,7 @@ def _hints(kind: type[Message]) -> dict[str, Any]:
 def _camel_names(kind: type[Message]) -> tuple[bytes, ...]:
     """How a message's fields, and those of what is in it, look in JSON where they are in camel case."""
     if kind not in _known_camel_names:
-        names = {f'"{_camel(name)}"'.encode() for name in _hints(kind) if _camel(name) != name}
+        names = {f'"{camel}"'.encode() for name in _hints(kind) if (camel := _camel_of(kind, name)) != name}
         for inner in filter(None, map(_message_type, _hints(kind).values())):
             names.update(_camel_names(inner))
         _known_camel_names[kind] = tuple(sorted(names))

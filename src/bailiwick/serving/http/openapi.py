@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bailiwick import __version__
+from bailiwick.serving.http.plain import NUMBERED_BOOLEANS
 from bailiwick.serving.router import CompiledEndpoint, Routes
 from bailiwick.serving.tensors import FLOATS, TensorSpec
 
@@ -224,7 +225,10 @@ def _value(spec: TensorSpec, *, given: bool = False) -> Json:
 
 def _scalar(spec: TensorSpec, *, given: bool) -> Json:
     if spec.datatype in FLOATS:
-        found: Json = {"type": ["number", "null"] if given or spec.nullable else "number"}
+        kinds = ["number", "null"] if given or spec.nullable else ["number"]
+        if not given and spec.width == 1 and spec.datatype in NUMBERED_BOOLEANS:
+            kinds.append("boolean")
+        found: Json = {"type": kinds if len(kinds) > 1 else kinds[0]}
         most = _MOST.get(spec.datatype)
         return found if given or most is None else found | {"exclusiveMinimum": -most, "exclusiveMaximum": most}
     if spec.datatype == "BYTES":

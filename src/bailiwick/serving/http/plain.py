@@ -18,7 +18,9 @@ from bailiwick.serving.protocol import InferRequest, Refused, error_json, usable
 from bailiwick.serving.router import CompiledEndpoint
 from bailiwick.serving.wire import write_request
 
-_REAL = frozenset({"FP16", "FP32", "FP64"})
+NUMBERED_BOOLEANS = frozenset({"FP16", "FP32", "FP64"})
+"""Datatypes for whose single values rows may say true and false, 1 and 0."""
+
 _decode = msgspec.json.Decoder().decode
 
 
@@ -70,7 +72,11 @@ def _number_booleans(request: InferRequest) -> None:
     """A model learns a column of booleans as 1 and 0, so a row may say them; a tensor of another protocol may not."""
     for tensor in request.inputs:
         values = tensor.data
-        if tensor.datatype in _REAL and isinstance(values, list) and any(type(each) is bool for each in values):
+        if (
+            tensor.datatype in NUMBERED_BOOLEANS
+            and isinstance(values, list)
+            and any(type(each) is bool for each in values)
+        ):
             tensor.data = [float(each) if type(each) is bool else each for each in values]
 
 

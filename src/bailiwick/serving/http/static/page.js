@@ -14,7 +14,7 @@ const fieldFor = (name, schema, value, required) => {
   const kind = types.filter((type) => type !== "null").join(", ");
   const hint = `${kind}${types.includes("null") ? ", or empty" : ""}${required ? "" : ", optional"}`;
   let control;
-  if (types.includes("boolean")) {
+  if (types.includes("boolean") && !types.includes("number")) {
     control = make("select", {}, new Option("false", "false"), new Option("true", "true"));
   } else {
     control = make("input", { type: "text", value: value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value) });
