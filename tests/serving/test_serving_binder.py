@@ -63,6 +63,24 @@ def test_rows_that_come_as_arrays_are_bound_as_those_that_come_as_lists(tensors:
     assert told(binder, as_arrays) == told(binder, list(map(as_json, tensors)))
 
 
+@given(
+    st.lists(st.floats(width=32) | st.integers(-9, 9) | st.sampled_from([None, True, "1", 1e39, 10**400]), max_size=7),
+    st.sampled_from([[1, 2, 3]] * 9 + [[1, 6], [2, 2, 3], [6], []]),
+    st.sampled_from(["m"] * 9 + ["n"]),
+    st.sampled_from(["FP32"] * 9 + ["FP64"]),
+)
+def test_one_row_of_a_matrix_is_bound_as_it_is_among_others(
+    values: list[Any], shape: list[int], name: str, datatype: str
+) -> None:
+    spec = TensorSpec("m", "FP32", (-1, 2, 3))
+    row = as_json(RequestTensor(name, datatype, shape, values))
+    usual = Binder((spec,))
+    usual._matrix = None
+    assert told(Binder((spec,)), [row]) == told(usual, [row])
+    six = [each if isinstance(each, float) and abs(each) < 1e38 else 0.5 for each in (*values, *[0.25] * 6)][:6]
+    assert Binder((spec,)).bind(InferRequest([RequestTensor("m", "FP32", [1, 2, 3], six)])).rows == 1
+
+
 def told(binder: Binder, tensors: list[RequestTensor]) -> object:
     """What a model would be fed, bit by bit, or that the request is refused."""
     try:

@@ -44,6 +44,9 @@ class _Slot(Struct, frozen=True, gc=False):
     plain: bool
 
 
+_Matrix = tuple[str, str, list[int], frozenset[type], Callable[..., bytes]]
+"""A model's only input: its name, datatype, the shape of one row, types of its values, and what packs them."""
+
 _Usual = tuple[int, str, np.dtype[Any], list[int], int]
 """How the tensor of a slot looks as an array: its place, datatype, NumPy's type, dimensions and values of a row."""
 
@@ -77,6 +80,7 @@ class Binder:
         self._plain = {
             name: (slot.index, slot.spec.datatype, slot.types) for name, slot in self._slots.items() if slot.plain
         }
+        self._matrix = _matrix(self.specs)
         self._usual = {name: _usual(slot) for name, slot in self._slots.items()}
 
     def spec_of(self, name: str) -> TensorSpec | None:
@@ -87,7 +91,8 @@ class Binder:
     def bind(self, request: InferRequest) -> Batch:
         """Raises Refused naming the input that is unknown, repeated, or of another datatype, shape or length."""
         tensors = request.inputs
-        return self._bind_row(tensors) or self._bind_arrays(tensors) or self._bind_rows(tensors)
+        quick = self._bind_row(tensors) if self._matrix is None else self._bind_matrix(tensors, self._matrix)
+        return quick or self._bind_arrays(tensors) or self._bind_rows(tensors)
 
     def _bind_row(self, tensors: list[RequestTensor]) -> Batch | None:
         """One row of every input as plain values, which is what most requests are; None for anything else."""
@@ -122,6 +127,21 @@ class Binder:
         if moment is not None and not _MIN_INT64 <= moment <= _MAX_INT64:
             return None
         return Batch(1, arrays, None if unit is None else [unit], None if moment is None else [moment], _NOTHING)
+
+    def _bind_matrix(self, tensors: list[RequestTensor], matrix: _Matrix) -> Batch | None:
+        """One row of a model's only input, flat, in numbers that stand for themselves; None for anything else."""
+        name, datatype, shape, types, pack = matrix
+        tensor = tensors[0] if len(tensors) == 1 else None
+        if tensor is None or tensor.name != name or tensor.datatype != datatype or tensor.shape != shape:
+            return None
+        values = tensor.data
+        if type(values) is not list or not types.issuperset(map(type, values)):
+            return None
+        try:
+            array = np.frombuffer(pack(*values), np.float32).reshape(shape)
+        except (OverflowError, struct.error):  # another number of them, too
+            return None
+        return Batch(1, {name: array}, None, None, _NOTHING)
 
     def _bind_arrays(self, tensors: list[RequestTensor]) -> Batch | None:
         """Every input as one array of its own type, which is how bytes come; None for anything else, and for all that is wrong."""
@@ -211,6 +231,14 @@ class Binder:
     def _unexpected(self, name: str) -> Refused:
         known = ", ".join(self._slots)
         return Refused(400, f"Input {name[:100]!r} is not known here; the inputs are: {known}.")
+
+
+def _matrix(specs: Sequence[TensorSpec]) -> _Matrix | None:
+    """Of a model that has one input, of several float32 in a row."""
+    if len(specs) != 1 or specs[0].datatype != "FP32" or specs[0].width == 1:
+        return None
+    (spec,) = specs
+    return spec.name, spec.datatype, [1, *spec.tail], spec.python_types, struct.Struct(f"<{spec.width}f").pack
 
 
 def _usual(slot: _Slot) -> _Usual:
