@@ -198,36 +198,63 @@ def serve_ours(home: str, port: int, control_port: int, core: int, grpc_port: in
     serve_worker(settings, 0)
 
 
+class Control:
+    """A control plane with one table at a time: whoever has it is answered when there is another."""
+
+    def __init__(self, packages: dict[str, bytes]) -> None:
+        self.packages = packages
+        self.table = b""
+        self.changed = threading.Condition()
+        control = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if "/blobs/" in self.path:
+                    digest = self.path.partition("/blobs/")[2].split("?")[0].split("/")[-1]
+                    self.answer(200, control.packages[digest])
+                    return
+                seen = int(self.path.partition("after=")[2].split("&")[0] or 0)
+                with control.changed:
+                    control.changed.wait_for(lambda: json.loads(control.table)["revision"] > seen, 20)
+                    table = control.table
+                if json.loads(table)["revision"] > seen:
+                    self.answer(200, table)
+                else:
+                    self.answer(204, b"")
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.answer(204, b"")
+
+            def answer(self, status: int, body: bytes) -> None:
+                with contextlib.suppress(ConnectionError):  # the worker has ended, and asks no more
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None: ...
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.port = int(server.server_port)
+
+    def serve(self, digest: str, version: int) -> None:
+        """This version is the one of endpoint `m` from now on."""
+        table = json.loads(route_table(digest, [10_000]))
+        table["revision"] = version
+        table["endpoints"][0]["variants"][0].update(name=f"v{version}", version=version)
+        with self.changed:
+            self.table = json.dumps(table).encode()
+            self.changed.notify_all()
+
+
 def start_control(table: bytes, package: bytes) -> int:
-    """A control plane that has one route table and one blob."""
-
-    class Control(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if "/blobs/" in self.path:
-                self._send(200, package)
-            elif "after=" not in self.path:
-                self._send(200, table)
-            else:
-                time.sleep(20)
-                self._send(204, b"")
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self._send(204, b"")
-
-        def _send(self, status: int, body: bytes) -> None:
-            with contextlib.suppress(ConnectionError):  # the worker has ended, and asks no more
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Control)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return int(server.server_port)
+    """The port of a control plane that has one route table and one package for all time."""
+    control = Control({hashlib.sha256(package).hexdigest(): package})
+    control.table = table
+    return control.port
 
 
 def route_table(digest: str, weights: list[int]) -> bytes:

@@ -32,11 +32,10 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from serving import route_table, sign
+from serving import Control, sign
 from serving_peers import NUMBERS, ROW, free_port, make_package
 
 JSON = "application/json"
@@ -57,59 +56,7 @@ end
 """
 
 
-# -- what a worker asks -------------------------------------------------------------------------------------------------
-
-
-class Control:
-    """A control plane with one table at a time: whoever has it is answered when there is another."""
-
-    def __init__(self, packages: dict[str, bytes]) -> None:
-        self.packages = packages
-        self.table = b""
-        self.changed = threading.Condition()
-        control = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if "/blobs/" in self.path:
-                    digest = self.path.partition("/blobs/")[2].split("?")[0].split("/")[-1]
-                    self.answer(200, control.packages[digest])
-                    return
-                seen = int(self.path.partition("after=")[2].split("&")[0] or 0)
-                with control.changed:
-                    control.changed.wait_for(lambda: json.loads(control.table)["revision"] > seen, 20)
-                    table = control.table
-                if json.loads(table)["revision"] > seen:
-                    self.answer(200, table)
-                else:
-                    self.answer(204, b"")
-
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                self.answer(204, b"")
-
-            def answer(self, status: int, body: bytes) -> None:
-                with contextlib.suppress(ConnectionError):  # the worker has ended, and asks no more
-                    self.send_response(status)
-                    self.send_header("Content-Length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None: ...
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.port = int(server.server_port)
-
-    def serve(self, digest: str, version: int) -> None:
-        """This version is the one of endpoint `m` from now on."""
-        table = json.loads(route_table(digest, [10_000]))
-        table["revision"] = version
-        table["endpoints"][0]["variants"][0].update(name=f"v{version}", version=version)
-        with self.changed:
-            self.table = json.dumps(table).encode()
-            self.changed.notify_all()
+# -- workers ------------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -291,7 +238,7 @@ def measure_binary(seconds: float) -> list[Outcome]:
         ("matrix", make_package),
         ("columns", columns_package),
     ):
-        columns = shape == "columns"
+        columns = package is columns_package
         with workers(_control(package()), [{cores[0]}]) as port:
             rates: dict[str, list[float]] = {"JSON": [], "binary": []}
             forms = {"JSON": rows_as_json(100, columns=columns), "binary": rows_as_binary(100, columns=columns)}
@@ -302,10 +249,7 @@ def measure_binary(seconds: float) -> list[Outcome]:
                 told = f"{rate:>8,.0f} requests/s of {len(asked.body) / 1e3:.1f} kB, p99 {p99:.2f} ms"
                 print(f"  {shape + ', ' + kind:<28} {told}", flush=True)
         times = statistics.median(raw / text for raw, text in zip(rates["binary"], rates["JSON"], strict=True))
-        if package is product_package:
-            outcomes.append(("100 x 30 as a matrix: binary at least 3 times JSON", times, times >= 3))
-        else:
-            print(f"  as {shape}, with 100 trees behind them: {times:.2f} times JSON")
+        outcomes.append((f"100 x 30 as {shape}: binary at least 3 times JSON", times, times >= 3))
     return outcomes
 
 
@@ -351,7 +295,7 @@ def _until_answered_by(port: int, version: int) -> None:
 
 
 def measure_binding(_: float) -> list[Outcome]:
-    """A run of one row: through the public `run`, as we call it, and by IO binding. It is not used: binding for each run costs more."""
+    """A run of one row by the public `run`, by IO binding in several ways, and as a worker makes it."""
     import numpy as np
 
     from bailiwick.serving.runtime import OnnxRuntime
@@ -385,10 +329,10 @@ def measure_binding(_: float) -> list[Outcome]:
 
     ways = {
         "public run": lambda: session.run(["probability"], {name: row}),
-        "ours, which checks shapes and ends endless runs": lambda: runtime.run({name: row}),
         "bound once, copied in and out": copied,
         "bound once, nothing copied": lambda: run_bound(plain, None),
         "bound for each run": anew,
+        "ours: bound once, copied, endless runs ended": lambda: runtime.run({name: row}),
     }
     for way, run in ways.items():
         took = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,34 @@ def test_a_run_that_never_ends_is_ended_and_the_next_is_answered(tmp_path: Path)
     with pytest.raises(ModelFailed, match=r"no answer within 0\.3 seconds"):
         runtime.run({"x": np.array([[2000]], np.float32)})
     assert runtime.run({"x": np.array([[2]], np.float32)})[0].tolist() == [[2]]
+
+
+def test_one_row_in_bound_memory_is_answered_as_among_others_by_many_threads(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Mul", ["x", "two"], ["probability"])]
+    runtime = OnnxRuntime(stored(tmp_path, graph_package(nodes, {"two": np.array(2, np.float32)}, tail="-1,1")))
+    first = runtime.run({"x": np.array([[1]], np.float32)})[0]
+
+    def asked(start: int) -> bool:
+        return all(
+            runtime.run({"x": np.array([[number]], np.float32)})[0].tolist() == [[2 * number]]
+            for number in range(start, start + 2000)
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(asked, range(0, 40_000, 10_000)))
+    assert first.tolist() == [[2]]  # it is the caller's own, whatever was run after it
+
+
+def test_one_row_whose_answer_has_another_shape_is_no_answer(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["places"]),
+        helper.make_node("Cast", ["places"], ["probability"], to=1),
+    ]
+    runtime = OnnxRuntime(stored(tmp_path, graph_package(nodes, {}, tail="-1,1")))
+    with pytest.raises(ModelFailed, match="dimensions"):
+        runtime.run({"x": np.array([[3]], np.float32)})
+    with pytest.raises(ModelFailed, match="dimensions"):
+        runtime.run({"x": np.array([[0]], np.float32)})
 
 
 def changed(**metadata: str | None) -> bytes:

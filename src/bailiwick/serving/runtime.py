@@ -15,6 +15,7 @@ import onnxruntime as ort
 from google.protobuf.message import DecodeError
 
 from bailiwick.core.errors import InvalidInput
+from bailiwick.serving.binding import bound_row
 from bailiwick.serving.failures import ModelFailed as ModelFailed  # noqa: PLC0414 - most who catch it know a runtime
 from bailiwick.serving.overtime import Overtime
 from bailiwick.serving.packing import Block, blocks_of, pack_inputs
@@ -106,15 +107,21 @@ class OnnxRuntime:
         self._tails = [spec.tail for spec in self.signature.outputs]
         self._overtime = Overtime(seconds)
         self._began = self._overtime.running
-        # The public `run` re-checks names and copies lists on every call. Bound memory, with rows copied into it, would spare
-        # another microsecond of a request's forty, and a lock of it (`benchmarks/serving_parts.py --only binding`).
+        # The public `run` re-checks names and copies lists on every call.
         self._run = getattr(self.session, "_sess", self.session).run
+        self._row = bound_row(self.session, self.blocks, self.signature.outputs)
 
     def run(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """Outputs in the order of the signature, for one array for each of `blocks`. Raises ModelFailed."""
+        rows, row = len(next(iter(feed.values()))), self._row
         thread, overtime = get_ident(), self._overtime
         began = self._began[thread] = monotonic()
         try:
+            if rows == 1 and row is not None and row.free.acquire(blocking=False):
+                try:
+                    return row.run(feed, overtime.options)
+                finally:
+                    row.free.release()
             outputs: Sequence[np.ndarray] = self._run(self._output_names, feed, overtime.options)
         except Exception as error:  # ONNX Runtime's errors have no common class but this
             if monotonic() - began > overtime.seconds:
@@ -122,7 +129,6 @@ class OnnxRuntime:
             raise ModelFailed(f"The model failed: {error}.") from error
         finally:
             del self._began[thread]
-        rows = len(next(iter(feed.values())))
         for tail, output in zip(self._tails, outputs, strict=True):
             if output.shape[1:] != tail or len(output) != rows:
                 raise ModelFailed(self._misshapen(outputs, rows))
