@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -35,14 +36,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[Database]:
     """A fresh, migrated database of each supported kind."""
-    if request.param == "sqlite":
-        shutil.copy(sqlite_template, tmp_path / "bailiwick.db")
-        url = f"sqlite:///{tmp_path / 'bailiwick.db'}"
-    else:
-        url = postgres.fresh_database(_migrated)
-    opened = Database(url)
-    yield opened
-    opened.close()
+    with ExitStack() as closing:
+        if request.param == "sqlite":
+            shutil.copy(sqlite_template, tmp_path / "bailiwick.db")
+            url = f"sqlite:///{tmp_path / 'bailiwick.db'}"
+        else:
+            url = closing.enter_context(postgres.passing_database(_migrated))
+        opened = Database(url)
+        closing.callback(opened.close)
+        yield opened
 
 
 def _migrated(url: str) -> None:

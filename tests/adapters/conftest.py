@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ Look = Callable[..., Report]
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_platform(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[Platform]:
     """A platform on each supported database."""
-    url = postgres.fresh_database(_migrated) if request.param == "postgresql" else ""
-    yield from _opened(tmp_path, sqlite_template, url)
+    with postgres.passing_database(_migrated) if request.param == "postgresql" else nullcontext("") as url:
+        yield from _opened(tmp_path, sqlite_template, url)
 
 
 @pytest.fixture
