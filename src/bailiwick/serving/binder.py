@@ -51,7 +51,7 @@ _Usual = tuple[int, str, np.dtype[Any], list[int], int]
 """How the tensor of a slot looks as an array: its place, datatype, NumPy's type, dimensions and values of a row."""
 
 
-class _Place(Struct, frozen=True):
+class Place(Struct, frozen=True):
     """A block whose inputs have the slots `start` to `end`; `single` builds its array for one row of plain values.
 
     `whole` blocks have an input that takes no NaN.
@@ -64,6 +64,10 @@ class _Place(Struct, frozen=True):
     single: SingleRow | None
     whole: bool
 
+    def refuses(self, array: np.ndarray) -> bool:
+        """Whether there is a NaN where none may be."""
+        return self.whole and bool(np.isnan(array).any())
+
 
 class Binder:
     """Made once for each endpoint of a snapshot, used by every request."""
@@ -72,7 +76,7 @@ class Binder:
         self.specs = tuple(inputs)
         self.blocks = blocks_of(self.specs)
         self._slots: dict[str, _Slot] = {}
-        self._places = tuple(self._place(block) for block in self.blocks)
+        self.places = tuple(self._place(block) for block in self.blocks)
         self._key = self._add_context(key, "BYTES")
         self._time = self._add_context(time, "INT64")
         self._time_name = time
@@ -114,7 +118,7 @@ class Binder:
         except (KeyError, TypeError, ValueError):
             return None
         arrays: dict[str, np.ndarray] = {}
-        for place in self._places:
+        for place in self.places:
             chosen = values[place.start : place.end]
             if place.single is None or None in chosen:
                 return None
@@ -151,9 +155,9 @@ class Binder:
         if columns is None or any(column is None for column in columns[: len(self.specs)]):
             return None
         arrays: dict[str, np.ndarray] = {}
-        for place in self._places:
-            array = _stacked(place.block, columns[place.start : place.end], rows)
-            if place.whole and np.isnan(array).any():
+        for place in self.places:
+            array = stacked(place.block, columns[place.start : place.end], rows)
+            if place.refuses(array):
                 return None
             arrays[place.name] = array
         units = None if self._key is None else _listed(columns[self._key])
@@ -205,15 +209,15 @@ class Binder:
         if times is not None and not _MIN_INT64 <= min(times) <= max(times) <= _MAX_INT64:
             raise Refused(400, f"A value of {self._time_name} is out of the range of INT64.")
         missing = frozenset(spec.name for spec in self.specs if columns[self._slots[spec.name].index] is None)
-        arrays = {place.name: _array(place.block, columns[place.start : place.end], rows) for place in self._places}
+        arrays = {place.name: _array(place.block, columns[place.start : place.end], rows) for place in self.places}
         return Batch(rows, arrays, units, times, missing)
 
-    def _place(self, block: Block) -> _Place:
+    def _place(self, block: Block) -> Place:
         start = len(self._slots)
         for spec in block.specs:
             self._add(spec)
         whole = any(not spec.nullable and spec.datatype in FLOATS for spec in block.specs)
-        return _Place(block, block.name, start, len(self._slots), _single_row(block), whole)
+        return Place(block, block.name, start, len(self._slots), _single_row(block), whole)
 
     def _add(self, spec: TensorSpec) -> int:
         index = len(self._slots)
@@ -246,7 +250,7 @@ def _usual(slot: _Slot) -> _Usual:
     return slot.index, spec.datatype, np.dtype(spec.dtype), list(spec.tail), spec.width
 
 
-def _stacked(block: Block, columns: list[Any], rows: int) -> np.ndarray:
+def stacked(block: Block, columns: Sequence[Any], rows: int) -> np.ndarray:
     """One array [row, ...] from the flat array of each input; of a single input it is a view."""
     if len(columns) == 1:
         return cast("np.ndarray", columns[0].reshape(rows, *block.row_shape))

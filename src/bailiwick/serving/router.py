@@ -15,6 +15,7 @@ from bailiwick.endpoints.model import BASIS_POINTS, NO_POLICY, BreakerRule, Endp
 from bailiwick.serving.binder import Binder
 from bailiwick.serving.constant import constant_runtime
 from bailiwick.serving.frames import FALLBACK, SHADOW, Definition
+from bailiwick.serving.heads import Heads
 from bailiwick.serving.packing import Block
 from bailiwick.serving.protocol import output_opening
 from bailiwick.serving.rowwise import answers_row_by_row, inline_rows, worth_gathering
@@ -71,6 +72,7 @@ class CompiledEndpoint:
     arms: tuple[Arm, ...]
     only: Arm | None
     binder: Binder
+    heads: Heads
     outputs: tuple[TensorSpec, ...]
     output_openings: tuple[bytes, ...]
     mixed_opening: bytes
@@ -192,6 +194,7 @@ def _compiled(
         arms=arms,
         only=arms[0] if len(arms) == 1 else None,
         binder=binder,
+        heads=Heads(binder),
         outputs=outputs,
         output_openings=tuple(output_opening(spec) for spec in outputs),
         mixed_opening=b'{"model_name":%b,"id":"' % orjson.dumps(source.name),

@@ -27,11 +27,13 @@ _WIRE_TYPES: dict[str, np.dtype[Any]] = {
     for datatype, kind in NUMPY_TYPES.items()
     if datatype not in {"BYTES", "BF16"}
 }
-_AS_THEY_ARE = {
+AS_THEY_ARE = {
     datatype: kind
     for datatype, kind in _WIRE_TYPES.items()
     if datatype != "BOOL" and kind == np.dtype(NUMPY_TYPES[datatype])
 }
+"""Datatypes whose bytes are the memory of an array, and any bytes a value."""
+
 _WIRE_TYPES["BF16"] = np.dtype("<u2")
 
 
@@ -56,7 +58,7 @@ def read_tensor(data: Buffer, datatype: str, shape: Sequence[int], *, name: str)
     if datatype == "BOOL":
         return _read_truths(data, name)
     values: np.ndarray = np.frombuffer(data, kind)
-    if datatype in _AS_THEY_ARE:
+    if datatype in AS_THEY_ARE:
         return values
     if datatype == "BF16":
         return (values.astype(np.uint32) << 16).view(np.float32)
@@ -159,7 +161,7 @@ def read_request(body: Buffer, json_bytes: int) -> InferRequest:
         if not 0 <= size <= len(view) - start:
             left = len(view) - start
             raise Refused(400, f"Input {tensor.name[:100]} has binary_data_size {size}; {left} bytes are left.")
-        kind, shape = _AS_THEY_ARE.get(tensor.datatype), tensor.shape
+        kind, shape = AS_THEY_ARE.get(tensor.datatype), tensor.shape
         values: Any
         if kind is not None and shape and min(shape) > 0 and size == prod(shape) * kind.itemsize:
             values = np.frombuffer(view, kind, size // kind.itemsize, start)  # without a view of each

@@ -11,6 +11,7 @@ import orjson
 from msgspec import Struct
 
 from bailiwick.core.ids import new_id
+from bailiwick.serving.binder import Batch
 from bailiwick.serving.execution import Execution
 from bailiwick.serving.frames import MIXED
 from bailiwick.serving.http.form import JSON, Header, Reply, Taken
@@ -26,7 +27,7 @@ from bailiwick.serving.protocol import (
 )
 from bailiwick.serving.router import CompiledEndpoint
 from bailiwick.serving.tensors import TensorSpec
-from bailiwick.serving.wire import element_bytes, read_request, read_tensor, recorded, write_request, write_tensor
+from bailiwick.serving.wire import element_bytes, read_tensor, recorded, write_request, write_tensor
 
 HEADER_LENGTH = b"inference-header-content-length"
 
@@ -49,9 +50,9 @@ class OpenInference:
         stated = headers.get(HEADER_LENGTH)
         if stated is None:
             request = parse_infer(body)
+            batch = compiled.binder.bind(request)
         else:
-            request, body = _with_bytes(compiled, stated, body)
-        batch = compiled.binder.bind(request)
+            request, batch, body = _with_bytes(compiled, stated, body)
         given = request.id
         if given is not None and usable_id(given):
             request_id, echo = given, None
@@ -93,8 +94,8 @@ class OpenInference:
         return Reply(error_json(message), JSON)
 
 
-def _with_bytes(compiled: CompiledEndpoint, stated: bytes, body: bytes) -> tuple[InferRequest, bytes]:
-    """(request, what goes on record)."""
+def _with_bytes(compiled: CompiledEndpoint, stated: bytes, body: bytes) -> tuple[InferRequest, Batch, bytes]:
+    """(request, its rows, what goes on record)."""
     if not stated.isdigit() or len(stated) > _MOST_DIGITS or int(stated) > len(body):
         raise Refused(
             400,
@@ -102,9 +103,9 @@ def _with_bytes(compiled: CompiledEndpoint, stated: bytes, body: bytes) -> tuple
         )
     json_bytes = int(stated)
     if json_bytes:
-        return read_request(body, json_bytes), recorded(body, json_bytes)
+        return *compiled.heads.read(body, json_bytes), recorded(body, json_bytes)
     request = _raw(compiled, body)
-    return request, write_request(request)
+    return request, compiled.binder.bind(request), write_request(request)
 
 
 def _raw(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
