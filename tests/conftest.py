@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.store.blobs import BlobStore
@@ -17,6 +18,10 @@ from bailiwick.store.migrate import migrate
 from bailiwick.store.records import Records
 from bailiwick.testing.clock import FakeClock
 from tests_support import postgres
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("bailiwick", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bailiwick")
 
 
 @pytest.fixture
