@@ -32,7 +32,6 @@ ELSEWHERE = {
     "test_records_oriented_json_to_df": "asks no server: MLflow itself answers otherwise under pandas 3",
     "test_split_oriented_json_to_df": "asks no server: MLflow itself answers otherwise under pandas 3",
     "test_serving_model_with_schema": "an input of type binary, and answers that are not one for each row",
-    "test_serving_model_with_param_schema": "params are not given to models, nor held to the types they declare",
     "test_parse_json_input_including_path": UNSIGNED,
     "test_scoring_server_allows_payloads_with_llm_chat_keys": LANGUAGE,
     "test_scoring_server_allows_payloads_with_llm_completions_keys": LANGUAGE,

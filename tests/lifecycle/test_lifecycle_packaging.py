@@ -18,6 +18,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import skl2onnx
+import yaml
 from onnx import TensorProto, helper
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -29,13 +30,17 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import CheckFailed, Conflict, InvalidInput, NotAllowed
 from bailiwick.lifecycle.packaging.gate import Reference, answered_though_refused
+from bailiwick.lifecycle.packaging.graphs import tried
 from bailiwick.lifecycle.packaging.probing import Probes
 from bailiwick.lifecycle.packaging.story import package_version
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.releasable import releasable
 from bailiwick.lifecycle.transfer import export_version, import_version
 from bailiwick.lifecycle.verification import verify_version
-from bailiwick.pyfunc.process import ModelGone, ModelRaised
+from bailiwick.pyfunc.interpreter import NoInterpreter
+from bailiwick.pyfunc.mlmodel import read_mlmodel
+from bailiwick.pyfunc.params import ParamSpec
+from bailiwick.pyfunc.process import Housing, ModelGone, ModelRaised
 from bailiwick.registry.model import ModelVersion
 from bailiwick.serving.python_runtime import PythonModels
 from bailiwick.serving.runtime import OnnxRuntime
@@ -135,6 +140,39 @@ def test_a_booster_becomes_onnx(packaged: Packaged, tmp_path: Path) -> None:
     version = packaged(write(folder, flavours, signature(NUMBERS), NUMBERS))
     assert version.runtime == "onnx", version.parity
     assert version.signature["outputs"] == [{"name": "predictions", "datatype": "FP32", "shape": [-1]}]
+
+
+PARAMS = [{"name": "top", "type": "long", "default": 3, "shape": None}]
+
+
+def with_params(folder: Path) -> Path:
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    document["signature"]["params"] = json.dumps(PARAMS)
+    (folder / "MLmodel").write_text(yaml.safe_dump(document))
+    return folder
+
+
+def test_params_that_mean_nothing_to_a_model_are_held_to_their_types_by_its_graph(
+    platform: Platform, packaged: Packaged, tmp_path: Path
+) -> None:
+    rows = frame(NUMBERS)
+    model = LinearRegression().fit(rows, rows.a)
+    version = packaged(with_params(sklearn_model(tmp_path / "m", model, NUMBERS)))
+    assert version.runtime == "onnx"
+    assert version.signature["params"] == [{"name": "top", "type": "long", "default": 3}]
+    runtime = OnnxRuntime(stored(platform, version, tmp_path))
+    assert runtime.signature.params == (ParamSpec("top", "long", 3),)
+
+
+def test_a_model_that_is_given_params_is_no_graph_and_needs_mlflow(packaged: Packaged, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    flavours = {"xgboost": {"data": "model.ubj", "model_class": "xgboost.core.Booster"}}
+    write(folder, flavours, signature(NUMBERS), NUMBERS)
+    assert read_mlmodel(folder).convertible == "xgboost"
+    known = read_mlmodel(with_params(folder))
+    assert (known.convertible, known.needs_params) == ("", True)
+    with pytest.raises((ModelRaised, NoInterpreter), match=r"mlflow|xgboost"):
+        packaged(folder)
 
 
 def test_an_onnx_model_is_taken_as_it_is(platform: Platform, packaged: Packaged, tmp_path: Path) -> None:
@@ -392,7 +430,8 @@ def test_rows_that_only_the_graph_answers_are_counted() -> None:
     model.ir_version = 8
     probes = Probes({"x": np.zeros((3, 1), np.float32)}, 0, 3)
     known = Reference(probes, {}, [], {"x": np.ones((2, 1), np.float32)}, frozenset(), 0)
-    assert answered_though_refused(model.SerializeToString(), known, ["y"]) == 2
+    with tried(Housing(), 30) as graphs:
+        assert answered_though_refused(graphs.open(model.SerializeToString()), known, ["y"]) == 2
 
 
 def test_it_is_done_once(platform: Platform, admin: Actor, packaged: Packaged, tmp_path: Path) -> None:
@@ -482,6 +521,27 @@ def test_a_model_without_a_signature_is_refused(packaged: Packaged, tmp_path: Pa
     write(folder, {"sklearn": {"pickled_model": "model.pkl"}}, None)
     with pytest.raises(InvalidInput, match="without a signature"):
         packaged(folder)
+
+
+def test_an_input_example_stands_for_a_signature(platform: Platform, packaged: Packaged, tmp_path: Path) -> None:
+    rows = frame(MIXED)
+    columns = ColumnTransformer(
+        [("n", StandardScaler(), ["age", "children"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["city"])]
+    )
+    model = make_pipeline(columns, LogisticRegression(max_iter=500)).fit(rows, targets(rows))
+    folder = sklearn_model(tmp_path / "m", model, MIXED)
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    del document["signature"]
+    (folder / "MLmodel").write_text(yaml.safe_dump(document))
+    version = packaged(folder)
+    assert version.runtime == "onnx", version.parity
+    assert [(each["name"], each["datatype"]) for each in version.signature["inputs"]] == [
+        ("age", "FP64"),
+        ("children", "INT64"),
+        ("city", "BYTES"),
+    ]
+    entry = platform.journal.entries("default", limit=1, resource="version/late/1", action="version.packaged")[0]
+    assert entry.detail["runtime"] == "onnx"
 
 
 def test_what_is_no_model_is_refused(packaged: Packaged, tmp_path: Path) -> None:

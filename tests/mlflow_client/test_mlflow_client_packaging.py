@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests_support import mlflow_client
-from tests_support.server import Server, is_alive, until
+from tests_support.server import Server, answers, is_alive, until
 
 SECONDS = 3
 
@@ -37,7 +37,27 @@ class Place:
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 
-    def infer(self, endpoint: str, rows: dict[str, list[Any]]) -> tuple[int, dict[str, Any]]:
+    def score(self, endpoint: str, body: Any) -> tuple[int, Any]:
+        """The predictions, or the message."""
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.server.inference}/endpoints/{endpoint}/invocations",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as response:
+                return response.status, json.load(response)["predictions"]
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)["message"]
+
+    def past(self, prediction: str) -> Any:
+        """Once it is there."""
+        until(lambda: answers(f"{self.url}/api/v1/predictions/{prediction}"), f"prediction {prediction}")
+        with urllib.request.urlopen(f"{self.url}/api/v1/predictions/{prediction}", timeout=60) as response:
+            return json.load(response)
+
+    def infer(self, endpoint: str, rows: dict[str, list[Any]], **more: Any) -> tuple[int, dict[str, Any]]:
         types = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
         inputs = [
             {"name": name, "shape": [len(values), 1], "datatype": types[type(values[0])], "data": values}
@@ -45,7 +65,7 @@ class Place:
         ]
         asked = urllib.request.Request(
             f"http://127.0.0.1:{self.server.inference}/v2/models/{endpoint}/infer",
-            json.dumps({"inputs": inputs}).encode(),
+            json.dumps({"inputs": inputs, **more}).encode(),
         )
         try:
             with urllib.request.urlopen(asked, timeout=60) as response:
@@ -109,22 +129,36 @@ def test_packaging_again_over_the_api_changes_nothing(place: Place, told: dict[s
         assert json.load(response)["package"] == told["shop"]["version"]["package"]
 
 
-def test_params_that_a_model_declares_are_refused_when_it_is_scored(place: Place, told: dict[str, Any]) -> None:
-    assert told["shop"]["version"]["signature"]["params"] == ["discount"]
+def test_a_model_is_given_the_params_that_it_declares(place: Place, told: dict[str, Any]) -> None:
+    shop = told["shop"]
+    declared = {"name": "discount", "type": "double", "default": 0.1}
+    assert shop["version"]["signature"]["params"] == [declared]
+    assert place.score("shop", {"inputs": shop["rows"], "params": {"other": 1}}) == (200, _records(shop["outputs"]))
+    cheaper = place.score("shop", {"inputs": shop["rows"], "params": {"discount": 0.5}})
+    assert cheaper == (200, _records(shop["cheaper"]))
+    status, said = place.score("shop", {"inputs": shop["rows"], "params": {"discount": "half"}})
+    assert (status, "'discount': Can not safely convert" in said) == (400, True)
+    status, answer = place.infer("shop", shop["rows"], id="cheaper", parameters={"discount": 0.5})
+    assert (status, answer["outputs"][0]["data"]) == (200, shop["cheaper"]["price"])
+
+
+def test_what_a_model_was_given_is_on_record_and_explained(place: Place, told: dict[str, Any]) -> None:
     rows = {name: values[:1] for name, values in told["shop"]["rows"].items()}
-    asked = urllib.request.Request(
-        f"http://127.0.0.1:{place.server.inference}/endpoints/shop/invocations",
-        headers={"Content-Type": "application/json"},
-    )
-    asked.data = json.dumps({"inputs": rows, "params": {"other": 1}}).encode()
-    with urllib.request.urlopen(asked, timeout=60) as response:
-        assert response.status == 200
-    asked.data = json.dumps({"inputs": rows, "params": {"discount": 0.5}}).encode()
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(asked, timeout=60)
-    with refused.value as answer:
-        assert answer.code == 400
-        assert b"'discount' cannot be given" in answer.read()
+    for name, discount in (("half", 0.5), ("none", 0.0)):
+        assert place.infer("shop", rows, id=name, parameters={"discount": discount})[0] == 200
+    found = place.past("half:0")
+    assert found["prediction"]["params"] == {"discount": 0.5}
+    explained = [
+        place.command("predictions", "explain", f"{name}:0", "--kinds", "shap", "--endpoint", "shop")
+        for name in ("half", "none")
+    ]
+    for each in explained:
+        assert each["output"] == pytest.approx(each["recorded"])
+    assert explained[1]["output"] == pytest.approx(2 * explained[0]["output"])
+
+
+def _records(outputs: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
 
 
 def test_null_is_refused_where_the_model_refuses_it(place: Place, told: dict[str, Any]) -> None:

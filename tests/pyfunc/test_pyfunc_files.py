@@ -16,6 +16,7 @@ from bailiwick.core.errors import BailiwickError, Corrupted, InvalidInput, Limit
 from bailiwick.pyfunc.archive import Manifest, files_of, is_archive, read_manifest, safe_path, unpack, write_archive
 from bailiwick.pyfunc.interpreter import Interpreters, Needs, described, needed, read_needs
 from bailiwick.pyfunc.mlmodel import read_example, read_mlmodel
+from bailiwick.pyfunc.params import ParamSpec
 
 
 def mlmodel(folder: Path, inputs: object = None, **more: Any) -> Path:
@@ -33,9 +34,9 @@ def test_types_become_those_of_the_protocol(tmp_path: Path) -> None:
     assert not found.tensors
 
 
-def test_params_are_known_by_name(tmp_path: Path) -> None:
+def test_params_are_known(tmp_path: Path) -> None:
     signature = {"inputs": "[]", "params": json.dumps([{"name": "top", "type": "long", "default": 3, "shape": None}])}
-    assert read_mlmodel(mlmodel(tmp_path, signature=signature)).params == ("top",)
+    assert read_mlmodel(mlmodel(tmp_path, signature=signature)).params == (ParamSpec("top", "long", 3),)
 
 
 def test_a_tensor_without_a_name_is_called_input(tmp_path: Path) -> None:

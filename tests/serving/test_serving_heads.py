@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bailiwick.pyfunc.params import ParamSpec
 from bailiwick.serving import heads
 from bailiwick.serving.binder import Batch, Binder
 from bailiwick.serving.heads import Heads
+from bailiwick.serving.params import DeclaredParams
 from bailiwick.serving.protocol import InferRequest, Refused
 from bailiwick.serving.tensors import TensorSpec
 from bailiwick.serving.wire import read_request, write_tensor
@@ -128,3 +130,11 @@ def test_heads_without_end_take_no_memory_without_end() -> None:
     for rows in range(1, 200):
         known.read(*of_rows(np.zeros((rows, 30), np.float32)))
     assert 0 < len(known._known) <= 64
+
+
+def test_params_that_a_head_has_are_given_each_time() -> None:
+    known = Heads(Binder(WIDE[:2], params=DeclaredParams([(ParamSpec("t", "double", 1.0),)])))
+    values = np.zeros((2, 1), np.float32)
+    body, json_bytes = encoded([(spec, values) for spec in WIDE[:2]], parameters={"t": 0.5})
+    assert [known.read(body, json_bytes)[1].params for _ in range(3)] == [b'{"t":0.5}'] * 3
+    assert known._known

@@ -87,6 +87,11 @@ WITHHELD = "withheld"
 sent, a line each; `EVERYTHING` for all of them; null for none."""
 
 
+PARAMS = "params"
+"""A column of models that take params: what the version was run with beside the rows, as a JSON object, without those that the
+policy hides; null where no inputs were kept."""
+
+
 def hashed_column(name: str) -> str:
     """Column that holds keyed hashes of the input `name`."""
     return "hashed_" + _FORBIDDEN.sub("_", name)

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput, NotFound
-from bailiwick.endpoints.log import WITHHELD, hashed_column, input_column, output_column
+from bailiwick.endpoints.log import PARAMS, WITHHELD, hashed_column, input_column, output_column
 from bailiwick.endpoints.recording import EVERYTHING, Pseudonyms
 from bailiwick.store.delta import DeltaTables
 
@@ -52,7 +54,8 @@ class PastPrediction:
     """One row of the log. Times are UTC milliseconds; `time` is the event's, `received` that of arrival.
 
     `inputs` and `outputs` go by their column names, `in_` and `out_` taken off; `hashed` has keyed hashes of inputs that
-    the policy hides, `withheld` the names of all that are not as they were sent (`*` for every one).
+    the policy hides, `withheld` the names of all that are not as they were sent (`*` for every one). `params` are what the
+    version was run with beside the row.
     """
 
     id: str
@@ -71,6 +74,7 @@ class PastPrediction:
     inputs: dict[str, Any] = field(default_factory=dict)
     hashed: dict[str, str] = field(default_factory=dict)
     withheld: tuple[str, ...] = ()
+    params: dict[str, Any] = field(default_factory=dict)
 
     def value(self, name: str) -> Any:
         """The value of the input tensor `name`, also where versions gave its column several types; None where missing."""
@@ -244,7 +248,7 @@ _SPARING: dict[str, Any] = {**_OF_FRAGMENT, "fragment_readahead": 1}
 
 
 def _without_inputs(column: str) -> bool:
-    return not column.startswith(("in_", "hashed_"))
+    return not column.startswith(("in_", "hashed_")) and column != PARAMS
 
 
 def _push(heap: list[Any], item: Any, limit: int) -> None:
@@ -265,6 +269,7 @@ def _prediction(row: Mapping[str, Any], *, inputs: bool) -> PastPrediction:
         given = {name: value for name, value in row.items() if name not in hidden}
         found.inputs.update(_prefixed(given, "in_"))
         found.hashed.update({name: text for name, text in _prefixed(row, "hashed_").items() if text is not None})
+        found.params.update(msgspec.json.decode(row.get(PARAMS) or "{}"))
     return found
 
 

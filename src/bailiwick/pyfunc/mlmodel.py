@@ -7,7 +7,7 @@ The form of `MLmodel` is that of MLflow 1 to 3; datatypes are given in the words
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,14 @@ from typing import Any
 import yaml
 
 from bailiwick.core.errors import InvalidInput, LimitExceeded
+from bailiwick.pyfunc.params import ParamSpec, read_params
 
 MAX_TEXT_BYTES = 4 << 20
 MAX_COLUMNS = 4_096
 UNNAMED_INPUT = "input"
 CONVERTIBLE = ("sklearn", "lightgbm", "xgboost", "catboost")
+HEEDLESS = ("sklearn", "lightgbm", "catboost", "onnx")
+"""Flavours whose models mean nothing by params, as MLflow runs them."""
 
 _COLUMN_TYPES = {
     "boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64", "string": "BYTES",
@@ -66,7 +69,7 @@ class Column:
 class LoggedModel:
     """What `MLmodel` says. `inputs` is empty where there is no signature; `outputs` has their names, where they have.
 
-    `params` are the names of what its `predict` takes beside rows.
+    `params` are what its `predict` takes beside rows.
     """
 
     flavours: Mapping[str, Mapping[str, Any]]
@@ -75,17 +78,27 @@ class LoggedModel:
     outputs: tuple[str, ...]
     example: str
     mlflow_version: str
-    params: tuple[str, ...] = ()
+    params: tuple[ParamSpec, ...] = ()
+    example_type: str = ""
 
     @property
     def convertible(self) -> str:
-        """The flavour that has a conversion to ONNX, or empty."""
-        return next((each for each in CONVERTIBLE if each in self.flavours), "")
+        """The flavour that has a conversion to ONNX, or empty: no graph takes params, so what makes use of them has none."""
+        return "" if self.needs_params else _library(self.flavours)
 
     @property
-    def custom(self) -> bool:
-        """Whether it can only be loaded by MLflow itself."""
-        return not self.convertible
+    def needs_params(self) -> bool:
+        """Whether its answers depend on params, also on those that nobody gives: then only MLflow can run it."""
+        return bool(self.params) and heeds_params(self.flavours)
+
+
+def heeds_params(flavours: Collection[str]) -> bool:
+    """Whether MLflow hands a model of these flavours the params that it is asked with."""
+    return not any(each in flavours for each in HEEDLESS)
+
+
+def _library(flavours: Collection[str]) -> str:
+    return next((each for each in CONVERTIBLE if each in flavours), "")
 
 
 def read_mlmodel(folder: Path) -> LoggedModel:
@@ -111,23 +124,27 @@ def read_mlmodel(folder: Path) -> LoggedModel:
         outputs=tuple(str(each["name"]) for each in _schema(signature.get("outputs")) if each.get("name") is not None),
         example=str(example.get("artifact_path", "")) if isinstance(example, dict) else "",
         mlflow_version=str(found.get("mlflow_version", "")),
-        params=tuple(str(each["name"]) for each in _schema(signature.get("params")) if each.get("name") is not None),
+        params=read_params(_schema(signature.get("params"))),
+        example_type=str(example.get("type", "")) if isinstance(example, dict) else "",
     )
 
 
 def read_example(folder: Path, model: LoggedModel) -> list[dict[str, Any]]:
     """Rows of the logged input example by input; empty where there is none that can be read without loading anything."""
-    path = _within(folder, model.example)
-    if not model.example or path is None or not path.is_file():
-        return []
     try:
-        found = json.loads(_text(path))
+        found = json.loads(example_text(folder, model))
     except ValueError:
         return []
     if isinstance(found, dict) and found.keys() == {"inputs", "params"}:  # an example of rows and of params beside them
         found = found["inputs"]
     # What lacks an input is no row of this model, whatever the file was meant to say.
     return [row for row in _rows(found, model) if all(column.name in row for column in model.inputs)]
+
+
+def example_text(folder: Path, model: LoggedModel) -> str:
+    """The file of the input example; empty where there is none."""
+    path = _within(folder, model.example)
+    return _text(path) if model.example and path is not None and path.is_file() else ""
 
 
 def _document(folder: Path) -> dict[str, Any]:

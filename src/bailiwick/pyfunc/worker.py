@@ -4,7 +4,7 @@
 
 It answers one question after another on the stream CHANNEL. A message is `u32 size of head, head as JSON, arrays` in
 little-endian; the head's `arrays` say name, dtype, shape and size in bytes of each, where dtype `text` is a JSON list.
-Questions: `load`, `predict`, `estimator`, `convert`. An answer has `ok`; where that is false, `error` says what the model raised.
+Questions: `load`, `predict`, `estimator`, `convert`; and of ONNX graphs in the folder `open`, `run`. An answer has `ok`; where that is false, `error` says what the model raised.
 Nothing is ever unpickled from the stream, on either side.
 """
 
@@ -83,7 +83,7 @@ def encoded(name: str, values: Any) -> tuple[dict[str, Any], bytes]:
     if isinstance(values, bytes):
         return {"name": name, "dtype": "bytes", "shape": [len(values)], "bytes": len(values)}, values
     if values.dtype.kind in "biuf":
-        values = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
+        values = np.asarray(values, values.dtype.newbyteorder("<"), order="C")  # one without dimensions keeps none
         about = {"name": name, "dtype": values.dtype.name, "shape": list(values.shape), "bytes": values.nbytes}
         return about, values.tobytes()
     texts = json.dumps([as_text(value) for value in values.ravel().tolist()]).encode()
@@ -109,6 +109,8 @@ class Loaded:
         logged = os.path.exists(os.path.join(folder, "MLmodel"))
         if logged and head.get("loader") != "flavour" and importlib.util.find_spec("mlflow") is not None:
             self.predict, self.loader = with_mlflow(folder)
+        elif head.get("params"):
+            raise ValueError("its params need mlflow to be given to it")
         else:
             self.predict, self.loader = by_flavour(folder, head["flavours"])
 
@@ -120,11 +122,17 @@ class Loaded:
             for place, name in enumerate(names):
                 given[name] = values[:, place] if len(names) > 1 else values
         rows = len(arrays[0])
-        outputs = normal(self.predict(self._rows(given)))
+        outputs = normal(self._predicted(self._rows(given), head.get("params")))
         for name, values in outputs:
             if values.ndim == 0 or len(values) != rows:
                 raise ValueError(f"the model answered {rows} rows with {name} of shape {list(values.shape)}")
         return outputs
+
+    def _predicted(self, rows: Any, params: Any) -> Any:
+        # Without MLflow a model is one that they mean nothing to; and MLflow fills in those that are not given.
+        if params and self.loader.startswith("mlflow"):
+            return self.predict(rows, params=params)
+        return self.predict(rows)
 
     def _rows(self, given: Mapping[str, Any]) -> Any:
         if self.tensors:
@@ -145,13 +153,13 @@ def frame(given: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> Any
     return pd.DataFrame(made, columns=[column["name"] for column in columns])
 
 
-def with_mlflow(folder: str) -> tuple[Callable[[Any], Any], str]:
+def with_mlflow(folder: str) -> tuple[Callable[..., Any], str]:
     """The model's pyfunc."""
     mlflow, pyfunc = importlib.import_module("mlflow"), importlib.import_module("mlflow.pyfunc")
     return pyfunc.load_model(folder).predict, f"mlflow {mlflow.__version__}"
 
 
-def by_flavour(folder: str, flavours: Mapping[str, Any]) -> tuple[Callable[[Any], Any], str]:
+def by_flavour(folder: str, flavours: Mapping[str, Any]) -> tuple[Callable[..., Any], str]:
     """The model as its flavour keeps it, and its `predict` as MLflow's pyfunc would call it."""
     model, flavour = native(folder, flavours)
     function = flavours.get("python_function", {}).get("predict_fn") or "predict"
@@ -396,6 +404,38 @@ def convert_catboost(model: Any, form: str, columns: Sequence[Mapping[str, Any]]
         return file.read()
 
 
+# -- graphs ------------------------------------------------------------------------------------------------------------
+
+
+def graph_of(folder: str, head: Head) -> Any:
+    """A session of ONNX Runtime. One thread; nothing on the terminal, and no arena, which takes more than is asked for."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.enable_cpu_mem_arena = False
+    path = inside(folder, head["file"])
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def about_graph(session: Any) -> Head:
+    """What a session says of its outputs."""
+    return {"outputs": [[each.name, each.type, list(each.shape or ())] for each in session.get_outputs()]}
+
+
+def run_graph(session: Any, head: Head, arrays: Sequence[Any]) -> Named:
+    """Its outputs by name; of those that are maps, the values of the keys that are asked for."""
+    import numpy as np
+
+    feed = {about["names"][0]: values for about, values in zip(head["arrays"], arrays)}  # noqa: B905
+    found = []
+    for name, values in zip(head["outputs"], session.run(head["outputs"], feed)):  # noqa: B905
+        keys = head["maps"].get(name)
+        found.append((name, values if keys is None else np.array([[row[key] for key in keys] for row in values], "f4")))
+    return found
+
+
 # -- answering ---------------------------------------------------------------------------------------------------------
 
 
@@ -415,6 +455,7 @@ def libraries() -> dict[str, str]:
 def serve(channel: Channel, folder: str) -> None:
     """Answer until the other side is gone."""
     loaded: Loaded | None = None
+    sessions: dict[str, Any] = {}
     while True:
         head, arrays = channel.receive()
         answer: Head = {}
@@ -425,6 +466,11 @@ def serve(channel: Channel, folder: str) -> None:
                 answer = {"loader": loaded.loader, "libraries": libraries(), "python": sys.version.split()[0]}
             elif head["ask"] == "predict" and loaded is not None:
                 outputs = loaded.answer(head, arrays)
+            elif head["ask"] == "open":
+                session = sessions[head["file"]] = graph_of(folder, head)
+                answer = about_graph(session)
+            elif head["ask"] == "run":
+                outputs = run_graph(sessions[head["file"]], head, arrays)
             elif head["ask"] == "estimator":
                 outputs = estimator(folder, head)
             else:

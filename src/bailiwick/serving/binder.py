@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from bailiwick.serving.matrix import columns_of
 from bailiwick.serving.packing import Block, blocks_of
+from bailiwick.serving.params import DeclaredParams
 from bailiwick.serving.protocol import InferRequest, Refused, RequestTensor, flat_values, row_count, to_array
 from bailiwick.serving.tensors import FLOATS, TensorSpec
 
@@ -24,7 +25,8 @@ SingleRow = Callable[[list[Any]], np.ndarray]
 class Batch(Struct, gc=False):
     """A bound request: an array for each block, and the context of its rows where the client gave it.
 
-    Inputs in `missing` were not sent; their columns are blank. Which inputs are needed depends on the variant.
+    Inputs in `missing` were not sent; their columns are blank. Which inputs are needed depends on the variant. `params` is
+    what was given beside the rows, as `DeclaredParams.given` writes it: those who share a run must be given the same.
     """
 
     rows: int
@@ -32,6 +34,7 @@ class Batch(Struct, gc=False):
     units: list[str] | None
     times: list[int] | None
     missing: frozenset[str]
+    params: bytes = b""
 
 
 class _Slot(Struct, frozen=True, gc=False):
@@ -72,8 +75,11 @@ class Place(Struct, frozen=True):
 class Binder:
     """Made once for each endpoint of a snapshot, used by every request."""
 
-    def __init__(self, inputs: Sequence[TensorSpec], *, key: str = "", time: str = "") -> None:
+    def __init__(
+        self, inputs: Sequence[TensorSpec], *, key: str = "", time: str = "", params: DeclaredParams | None = None
+    ) -> None:
         self.specs = tuple(inputs)
+        self.params = params
         self.blocks = blocks_of(self.specs)
         self._slots: dict[str, _Slot] = {}
         self.places = tuple(self._place(block) for block in self.blocks)
@@ -93,10 +99,15 @@ class Binder:
         return None if slot is None else slot.spec
 
     def bind(self, request: InferRequest) -> Batch:
-        """Raises Refused naming the input that is unknown, repeated, or of another datatype, shape or length."""
+        """Raises Refused naming the input that is unknown, repeated, or of another datatype, shape or length; or the param
+        that a version does not take.
+        """
         tensors = request.inputs
         quick = self._bind_row(tensors) if self._matrix is None else self._bind_matrix(tensors, self._matrix)
-        return quick or self._bind_arrays(tensors) or self._bind_rows(tensors)
+        batch = quick or self._bind_arrays(tensors) or self._bind_rows(tensors)
+        if request.parameters and self.params is not None:
+            batch.params = self.params.given(request.parameters)
+        return batch
 
     def _bind_row(self, tensors: list[RequestTensor]) -> Batch | None:
         """One row of every input as plain values, which is what most requests are; None for anything else."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -10,6 +10,7 @@ from msgspec import Struct
 from bailiwick.endpoints.assignment import choose, choose_many
 from bailiwick.serving.binder import Batch
 from bailiwick.serving.frames import MIXED, NO_FAILURE
+from bailiwick.serving.params import TakesParams, params_of
 from bailiwick.serving.protocol import Refused
 from bailiwick.serving.router import Arm, Columns, CompiledEndpoint
 from bailiwick.serving.runtime import ModelFailed
@@ -66,7 +67,7 @@ def execute(compiled: CompiledEndpoint, batch: Batch, request_id: str) -> Execut
 def execute_together(
     compiled: CompiledEndpoint, batches: Sequence[Batch], request_ids: Sequence[str]
 ) -> list[Execution]:
-    """What `execute` gives for each, out of one run; batches must lack no input.
+    """What `execute` gives for each, out of one run; batches must lack no input, and be given the same params.
 
     Nothing when the run fails: each is then to be run alone, so that what is wrong with one is told to that one only.
     """
@@ -79,7 +80,7 @@ def execute_together(
 
 def _joined(batches: Sequence[Batch]) -> Batch:
     arrays = {name: np.concatenate([batch.arrays[name] for batch in batches]) for name in batches[0].arrays}
-    return Batch(sum(batch.rows for batch in batches), arrays, None, None, batches[0].missing)
+    return Batch(sum(batch.rows for batch in batches), arrays, None, None, batches[0].missing, batches[0].params)
 
 
 def _together(
@@ -115,7 +116,7 @@ def _parted(done: Execution, batches: Sequence[Batch]) -> list[Execution]:
 
 def _whole(arm: Arm, index: int, batch: Batch) -> Execution:
     try:
-        return Execution(index, b"", arm.runtime.run(_feed(arm, batch)))
+        return Execution(index, b"", _ran(arm, _feed(arm, batch), batch.params))
     except ModelFailed as error:
         return Execution(index, b"", (), index, str(error))
 
@@ -126,11 +127,18 @@ def _split(compiled: CompiledEndpoint, batch: Batch, chosen: np.ndarray) -> Exec
         arm, rows = compiled.arms[index], np.flatnonzero(chosen == index)
         feed = {name: values[rows] for name, values in _feed(arm, batch).items()}
         try:
-            parts.append((rows, arm.runtime.run(feed)))
+            parts.append((rows, _ran(arm, feed, batch.params)))
         except ModelFailed as error:
             return Execution(MIXED, chosen.tobytes(), (), int(index), str(error))
     merged = [_merged(parts, place, batch.rows) for place in range(len(compiled.outputs))]
     return Execution(MIXED, chosen.tobytes(), merged)
+
+
+def _ran(arm: Arm, feed: Mapping[str, np.ndarray], params: bytes) -> Sequence[np.ndarray]:
+    runtime = arm.runtime
+    if params and isinstance(runtime, TakesParams):
+        return runtime.run_with(feed, params_of(runtime.signature.params, params))
+    return runtime.run(feed)
 
 
 def _merged(parts: Sequence[tuple[np.ndarray, Sequence[np.ndarray]]], place: int, rows: int) -> np.ndarray:

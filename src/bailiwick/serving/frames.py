@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from bailiwick.core.errors import Corrupted
 from bailiwick.endpoints.model import Endpoint
+from bailiwick.pyfunc.params import ParamSpec
 from bailiwick.serving.tensors import TensorSpec
 
 VERSION = 1
@@ -36,13 +37,14 @@ FRAME_BYTES = _FRAME.size
 
 
 class Definition(Struct, frozen=True):
-    """How to read the predictions that name `reference`."""
+    """How to read the predictions that name `reference`. `params` are those of each variant, where any has some."""
 
     reference: int
     endpoint: Endpoint
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     role: str = ""  # SHADOW, FALLBACK, or none: what the split or the caller chose
+    params: tuple[tuple[ParamSpec, ...], ...] = ()
 
 
 class Prediction(Struct, frozen=True):

@@ -32,12 +32,12 @@ def portions(taken: Sequence[Taken]) -> list[list[Taken]]:
     other versions.
 
     A request with more rows than that is a run of its own, and so is one that lacks inputs and one whose model looks at
-    all rows at once.
+    all rows at once. Who gives a model other params is never with it.
     """
     runs: list[list[Taken]] = []
-    open_runs: dict[int, tuple[list[Taken], int]] = {}
+    open_runs: dict[tuple[int, bytes], tuple[list[Taken], int]] = {}
     for each in taken:
-        rows, key = each.batch.rows, each.compiled.definition.reference
+        rows, key = each.batch.rows, (each.compiled.definition.reference, each.batch.params)
         if not each.compiled.most_rows or each.batch.missing:
             runs.append([each])
             continue
@@ -168,7 +168,7 @@ class SlowModels:
             else:
                 batch, most = first.taken.batch, first.taken.compiled.most_rows
                 single = first.alone or not most or bool(batch.missing)
-                if run and (single or rows + batch.rows > most):
+                if run and (single or rows + batch.rows > most or batch.params != run[0].taken.batch.params):
                     break
                 run.append(heappop(line.waiting))
                 rows += batch.rows

@@ -18,6 +18,7 @@ from bailiwick.serving.execution import Execution, assigned, refusal
 from bailiwick.serving.gathering import Elsewhere, SlowModels, run_portion
 from bailiwick.serving.http.form import Taken
 from bailiwick.serving.metrics import Metrics
+from bailiwick.serving.params import params_of
 from bailiwick.serving.protocol import Refused
 from bailiwick.serving.quotas import Quotas
 from bailiwick.serving.router import CompiledEndpoint, Handling
@@ -101,7 +102,7 @@ class Guard:
         """Those that this request can be given to: what it lacks, it need not have for the variant it was sent to."""
         handling = taken.compiled.handling
         for fallback in handling.fallbacks if handling is not None else ():
-            if taken.batch.missing.isdisjoint(fallback.arms[0].input_names):
+            if taken.batch.missing.isdisjoint(fallback.arms[0].input_names) and _takes_params(fallback, taken):
                 yield fallback
 
     def _answered_by(self, fallback: CompiledEndpoint, taken: Taken, failed: Execution, found: Execution) -> Execution:
@@ -112,6 +113,15 @@ class Guard:
         taken.attempts = [(taken.compiled, failed)]
         taken.compiled = fallback
         return found
+
+
+def _takes_params(fallback: CompiledEndpoint, taken: Taken) -> bool:
+    """Whether it can be run with the same params as what it answers for."""
+    try:
+        params_of(fallback.arms[0].runtime.signature.params, taken.batch.params)
+    except Refused:
+        return False
+    return True
 
 
 def chosen_by_caller(

@@ -37,6 +37,7 @@ class _Known(Struct, frozen=True):
     rows: int
     size: int
     pieces: tuple[_Piece, ...]
+    params: bytes
 
     def cut(self, body: bytes, start: int) -> Batch | None:
         """The rows of a body whose tensors begin at `start`; None where there is a NaN that may not be."""
@@ -51,7 +52,7 @@ class _Known(Struct, frozen=True):
             if place.refuses(array):
                 return None
             arrays[place.name] = array
-        return Batch(self.rows, arrays, None, None, _NOTHING)
+        return Batch(self.rows, arrays, None, None, _NOTHING, self.params)
 
 
 class Heads:
@@ -81,7 +82,7 @@ class Heads:
         if pieces is None:
             return
         without = InferRequest([], outputs=request.outputs, parameters=request.parameters)
-        known = _Known(without, batch.rows, len(body) - len(head), pieces)
+        known = _Known(without, batch.rows, len(body) - len(head), pieces, batch.params)
         again = known.cut(body, len(head))
         if again is None or not _same(again.arrays, batch.arrays):
             return

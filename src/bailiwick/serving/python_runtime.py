@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from bailiwick.core.settings import Settings
 from bailiwick.pyfunc.archive import Manifest, is_archive, unpack
 from bailiwick.pyfunc.housing import housing_of, interpreters_of
 from bailiwick.pyfunc.interpreter import Interpreter, Interpreters
+from bailiwick.pyfunc.mlmodel import heeds_params
 from bailiwick.pyfunc.process import Housing, ModelGone, ModelProcess, ModelRaised, Table
 from bailiwick.serving.packing import blocks_of
 from bailiwick.serving.runtime import ModelFailed, OnnxRuntime, Runtime
@@ -92,9 +94,15 @@ class PythonRuntime:
 
     def run(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """Outputs in the order of the signature, for one array for each of `blocks`. Raises ModelFailed, Unavailable."""
+        return self.run_with(feed, {})
+
+    def run_with(self, feed: Mapping[str, np.ndarray], params: Mapping[str, Any]) -> Sequence[np.ndarray]:
+        """The same with params of the signature (see `params.held`); those that are not given are what the model was logged
+        with.
+        """
         tables = [Table(tuple(spec.name for spec in block.specs), feed[block.name]) for block in self.blocks]
         try:
-            found = self._pool.ask(tables, self._seconds)
+            found = self._pool.ask(tables, self._seconds, params)
         except (ModelRaised, ModelGone, CannotConfine) as error:
             raise ModelFailed(f"The model failed: {error.message}") from error
         rows = len(tables[0].values)
@@ -135,7 +143,7 @@ class _Pool:
         for _ in range(models.processes):
             self._free.put(None)
 
-    def ask(self, tables: Sequence[Table], seconds: float) -> list[tuple[str, np.ndarray]]:
+    def ask(self, tables: Sequence[Table], seconds: float, params: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:
         """Raises ModelRaised, ModelGone; Unavailable when every process stays busy for `seconds`."""
         deadline = time.monotonic() + seconds
         try:
@@ -147,7 +155,7 @@ class _Pool:
             keep = self._usable(process)
             # Waiting for a process is not the model's doing, so it gets a moment in any case.
             left = max(deadline - time.monotonic(), seconds / 4)
-            return keep.ask("predict", tables, seconds=left)[1]
+            return keep.ask("predict", tables, seconds=left, params=params)[1]
         except ModelGone:
             if keep is not None:
                 self._forget(keep)
@@ -196,6 +204,7 @@ class _Pool:
                 columns=self._manifest.inputs,
                 tensors=self._manifest.tensors,
                 flavours=self._manifest.flavours,
+                params=bool(self._manifest.signature.get("params")) and heeds_params(self._manifest.flavours),
             )
         except BaseException:
             self._forget(made)

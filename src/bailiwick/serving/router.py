@@ -17,6 +17,7 @@ from bailiwick.serving.constant import constant_runtime
 from bailiwick.serving.frames import FALLBACK, SHADOW, Definition
 from bailiwick.serving.heads import Heads
 from bailiwick.serving.packing import Block
+from bailiwick.serving.params import DeclaredParams, Specs
 from bailiwick.serving.protocol import output_opening
 from bailiwick.serving.rowwise import answers_row_by_row, inline_rows, worth_gathering
 from bailiwick.serving.runtime import BESIDE_LANES, Runtime
@@ -167,7 +168,8 @@ def compile_endpoint(
         runtimes[each.loading].signature for each in named_by_policy(endpoint).values() if each.loading in runtimes
     ]
     inputs, outputs = _joint_signature(endpoint.name, [runtimes[variant.loading].signature for variant in live])
-    binder = Binder(_with_more(inputs, beside), key=endpoint.key, time=endpoint.time)
+    params = _params([runtimes[variant.loading].signature for variant in live], beside)
+    binder = Binder(_with_more(inputs, beside), key=endpoint.key, time=endpoint.time, params=params)
     arms = tuple(_arm(endpoint.name, variant, runtimes[variant.loading], binder) for variant in live)
     compiled = _compiled(endpoint, routed, arms, binder, outputs)
     if endpoint.policy == NO_POLICY:
@@ -198,14 +200,19 @@ def _compiled(
         outputs=outputs,
         output_openings=tuple(output_opening(spec) for spec in outputs),
         mixed_opening=b'{"model_name":%b,"id":"' % orjson.dumps(source.name),
-        definition=Definition(next(_references), routed, binder.specs, outputs, role),
+        definition=Definition(next(_references), routed, binder.specs, outputs, role, _params_of(arms)),
         most_rows=_most_rows(arms),
         worth_gathering=min(worth_gathering(arm.runtime) for arm in arms),
         lanes=min(getattr(arm.runtime, "lanes", BESIDE_LANES) for arm in arms),
         inline_rows=most_inline,
         inline_bytes=_inline_bytes(most_inline, arms),
-        withholding=withholding_of(routed, binder.specs),
+        withholding=withholding_of(routed, binder.specs, frozenset(binder.params.specs if binder.params else ())),
     )
+
+
+def _params_of(arms: Sequence[Arm]) -> tuple[Specs, ...]:
+    params = tuple(arm.runtime.signature.params for arm in arms)
+    return params if any(params) else ()
 
 
 def _inline_bytes(rows: int, arms: Sequence[Arm]) -> int:
@@ -376,6 +383,13 @@ def _with_more(inputs: tuple[TensorSpec, ...], signatures: Sequence[Signature]) 
         for spec in signature.inputs:
             known.setdefault(spec.name, spec)
     return tuple(known.values())
+
+
+def _params(live: Sequence[Signature], beside: Sequence[Signature]) -> DeclaredParams | None:
+    """None where no version declares any, which costs nothing."""
+    if not any(signature.params for signature in (*live, *beside)):
+        return None
+    return DeclaredParams([each.params for each in live], [each.params for each in beside])
 
 
 def _arm(endpoint: str, variant: Variant, runtime: Runtime, binder: Binder) -> Arm:

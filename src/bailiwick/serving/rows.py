@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ import msgspec
 import numpy as np
 
 from bailiwick.core.deferred import deferred
+from bailiwick.core.errors import InvalidInput
 from bailiwick.endpoints.log import (
+    PARAMS,
     WITHHELD,
     hashed_column,
     input_column,
@@ -21,6 +23,7 @@ from bailiwick.endpoints.log import (
     refusal_schema,
 )
 from bailiwick.endpoints.recording import EVERYTHING, Pseudonyms
+from bailiwick.pyfunc.params import ParamSpec, resolved
 from bailiwick.serving.frames import NO_FAILURE, Definition, Outcomes, Prediction, Refusal
 from bailiwick.serving.matrix import columns_of
 from bailiwick.serving.protocol import flat_nullable, parse_outcomes
@@ -82,10 +85,12 @@ class _Requests:
         self._variants: list[bytes] = []
         self._inputs: list[list[Any]] = [[] for _ in definition.inputs]
         self._outputs: list[list[bytes]] = [[] for _ in definition.outputs]
+        self._params: list[str | None] = []
 
     def add(self, read: Prediction) -> None:
         rows, endpoint = read.rows, self._definition.endpoint
-        inputs = columns_of(read_recorded(read.body).inputs, self._definition.inputs)
+        request = read_recorded(read.body)
+        inputs = columns_of(request.inputs, self._definition.inputs)
         sent = {tensor.name: tensor.data for tensor in inputs}
         ids: list[str] = [f"{read.request_id}:{row}" for row in range(rows)]
         units, times = sent.get(endpoint.key), sent.get(endpoint.time)
@@ -101,6 +106,8 @@ class _Requests:
         self._units += ids if units is None else self._shown_units(flat_nullable(units))
         self._times += [read.received] * rows if times is None else flat_nullable(times)
         self._variants.append(read.variants)
+        if self._definition.params:
+            self._params += self._run_with(read, request.parameters or {})
         for spec, values in zip(self._definition.inputs, self._inputs, strict=True):
             data = None if read.withheld else sent.get(spec.name)
             values.extend([None] * (rows * spec.width) if data is None else flat_nullable(data))
@@ -122,11 +129,24 @@ class _Requests:
             elif treatment == "hash" and self._pseudonyms is not None:
                 hashed = [self._pseudonyms.of(spec.name, value) for value in values]
                 table = table.append_column(hashed_column(spec.name), _shaped(pa.array(hashed, pa.string()), spec))
+        if self._definition.params:
+            table = table.append_column(PARAMS, pa.array(self._params, pa.string()))
         if self._definition.endpoint.recording.withholds:
             table = table.append_column(WITHHELD, self._hidden(request))
         for spec, chunks in zip(self._definition.outputs, self._outputs, strict=True):
             table = table.append_column(output_column(spec.name), _output_array(chunks, status == _OK, spec))
         return table
+
+    def _run_with(self, read: Prediction, given: Mapping[str, Any]) -> list[str | None]:
+        """Of each row, the params of its variant, without those that the policy hides."""
+        if read.withheld:
+            return [None] * read.rows
+        recording = self._definition.endpoint.recording
+        told: dict[int, str] = {}
+        for variant in set(read.variants):
+            specs = [each for each in self._definition.params[variant] if recording.treatment(each.name) == "keep"]
+            told[variant] = msgspec.json.encode(_resolved(specs, given)).decode()
+        return [told[variant] for variant in read.variants]
 
     def _shown_units(self, units: list[Any]) -> list[str | None]:
         if not self._hides_unit:
@@ -139,6 +159,9 @@ class _Requests:
         named = [
             spec.name for spec, how in zip(self._definition.inputs, self._treatments, strict=True) if how != "keep"
         ]
+        recording = self._definition.endpoint.recording
+        params = dict.fromkeys(spec.name for specs in self._definition.params for spec in specs)
+        named += [name for name in params if recording.treatment(name) != "keep"]
         some = "\n".join(named) or None
         told = pa.array([EVERYTHING if withheld else some for withheld in self._withheld], pa.string())
         return told.take(pa.array(request))
@@ -245,6 +268,13 @@ class OutcomeRows:
         """All rows."""
         arrays = [self._ids, np.array(self._values, np.float64), self._times, self._received]
         return pa.table([pa.array(values) for values in arrays], schema=outcome_schema())
+
+
+def _resolved(specs: Sequence[ParamSpec], given: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return resolved(specs, given)
+    except InvalidInput:  # a version of no traffic, which could not be run with them: on record is why
+        return {spec.name: given[spec.name] for spec in specs if spec.name in given}
 
 
 def _within(counts: Sequence[int]) -> np.ndarray:

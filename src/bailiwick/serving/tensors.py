@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from bailiwick.core.errors import InvalidInput
+from bailiwick.pyfunc.params import ParamSpec
 
 NUMPY_TYPES: dict[str, type] = {
     "BOOL": np.bool_,
@@ -74,20 +75,30 @@ class TensorSpec(Struct, frozen=True):
 class Signature(Struct, frozen=True):
     """Inputs and outputs of a package, as its `bailiwick.signature` says.
 
-    `params` are the names of what a logged model takes beside its rows; it is run with what it was logged with.
+    `params` are what a logged model takes beside its rows.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    params: tuple[str, ...] = ()
+    params: tuple[ParamSpec, ...] = ()
+
+
+class _Written(Struct, frozen=True):
+    """A signature in a package; those of before models could be given params have names alone."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    params: tuple[ParamSpec | str, ...] = ()
 
 
 def parse_signature(text: str) -> Signature:
     """The signature in a package's metadata. Raises InvalidInput."""
     try:
-        signature = msgspec.json.decode(text, type=Signature)
+        written = msgspec.json.decode(text, type=_Written)
     except msgspec.DecodeError as error:
         raise InvalidInput(f"The package's bailiwick.signature cannot be read: {error}.") from error
+    params = tuple(ParamSpec(each) if isinstance(each, str) else each for each in written.params)
+    signature = Signature(written.inputs, written.outputs, params)
     for spec in (*signature.inputs, *signature.outputs):
         if spec.datatype not in NUMPY_TYPES:
             raise InvalidInput.choice(f"Datatype of {spec.name}", spec.datatype, NUMPY_TYPES)

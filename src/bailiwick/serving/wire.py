@@ -195,7 +195,8 @@ def write_request(request: InferRequest) -> bytes:
         else:
             said["data"] = data
         inputs.append(said)
-    head = msgspec.json.encode({"inputs": inputs})
+    told: dict[str, Any] = {"parameters": request.parameters} if request.parameters else {}
+    head = msgspec.json.encode({"inputs": inputs, **told})
     return recorded(b"".join((head, *parts)), len(head)) if parts else head
 
 

@@ -29,6 +29,7 @@ class Withholding:
     endpoint: Endpoint
     inputs: tuple[TensorSpec, ...]
     context: frozenset[str]
+    params: frozenset[str] = frozenset()
 
     def keep(self, body: bytes, request_id: str) -> Kept:
         """What is recorded of a request as it would go on record (see `wire`). The same id is in or out of the share
@@ -36,19 +37,24 @@ class Withholding:
         """
         policy = self.endpoint.recording
         withheld = policy.share < WHOLE and crc32(request_id.encode()) % WHOLE >= policy.share
-        sent = columns_of(read_recorded(body).inputs, self.inputs)
+        request = read_recorded(body)
+        sent = columns_of(request.inputs, self.inputs)
         kept = [
             tensor
             for tensor in sent
             if tensor.name in self.context or not (withheld or policy.treatment(tensor.name) == "omit")
         ]
-        if len(kept) == len(sent):
+        given = {name: value for name, value in (request.parameters or {}).items() if name in self.params}
+        told = {} if withheld else {name: each for name, each in given.items() if policy.treatment(name) != "omit"}
+        if len(kept) == len(sent) and len(told) == len(given):
             return Kept(body, withheld)
-        return Kept(write_request(InferRequest(kept)), withheld)
+        return Kept(write_request(InferRequest(kept, parameters=told or None)), withheld)
 
 
-def withholding_of(endpoint: Endpoint, inputs: tuple[TensorSpec, ...]) -> Withholding | None:
+def withholding_of(
+    endpoint: Endpoint, inputs: tuple[TensorSpec, ...], params: frozenset[str] = frozenset()
+) -> Withholding | None:
     """None where requests are kept as they are received, which costs nothing."""
     if not endpoint.recording.withholds:
         return None
-    return Withholding(endpoint, inputs, frozenset({endpoint.key, endpoint.time} - {""}))
+    return Withholding(endpoint, inputs, frozenset({endpoint.key, endpoint.time} - {""}), params)

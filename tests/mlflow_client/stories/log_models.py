@@ -47,7 +47,10 @@ class Shop(mlflow.pyfunc.PythonModel):
         if (rows["city"] == "raise").any():
             raise ValueError("no such city")
         return pd.DataFrame(
-            {"price": rows["age"] * 2.0, "label": ["cheap" if age < 40 else "dear" for age in rows["age"]]}
+            {
+                "price": rows["age"] * 2.0 * (1 - params["discount"]),
+                "label": ["cheap" if age < 40 else "dear" for age in rows["age"]],
+            }
         )
 
 
@@ -70,6 +73,14 @@ with mlflow.start_run():
         input_example=(people.drop(columns="children").head(5), {"discount": 0.1}),
     )
 
+
+def answers(name, rows, params=None):
+    answered = mlflow.pyfunc.load_model(f"models:/{name}/1").predict(rows, params=params)
+    if isinstance(answered, pd.DataFrame):
+        return {column: answered[column].tolist() for column in answered}
+    return {"predictions": np.asarray(answered).tolist()}
+
+
 found = {}
 for name, rows in (
     ("linear", numbers),
@@ -77,10 +88,7 @@ for name, rows in (
     ("chances", people),
     ("shop", people.drop(columns="children")),
 ):
-    answered = mlflow.pyfunc.load_model(f"models:/{name}/1").predict(rows.head(20))
-    if isinstance(answered, pd.DataFrame):
-        outputs = {column: answered[column].tolist() for column in answered}
-    else:
-        outputs = {"predictions": np.asarray(answered).tolist()}
-    found[name] = {"rows": rows.head(20).to_dict("list"), "outputs": outputs}
+    asked = rows.head(20)
+    found[name] = {"rows": asked.to_dict("list"), "outputs": answers(name, asked)}
+found["shop"]["cheaper"] = answers("shop", asked, {"discount": 0.5})
 sys.stdout.write(json.dumps(found) + "\n")

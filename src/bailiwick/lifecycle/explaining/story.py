@@ -28,7 +28,7 @@ from bailiwick.lifecycle.scoring import signature_of, written
 from bailiwick.registry.model import ModelVersion
 from bailiwick.serving.python_runtime import PythonModels
 from bailiwick.serving.runtimes.opening import ONNX, kind_of, opener
-from bailiwick.serving.tensors import parse_signature
+from bailiwick.serving.tensors import Signature, parse_signature
 
 _PYTHON_ROWS = 2_048
 _LIMITS = {
@@ -150,6 +150,7 @@ class _Work:
         signature = parse_signature(canonical_json(signature_of(self._platform, self._version.package)).decode())
         columns = columns_of(signature)
         row = row_of(self._found, columns)
+        _require_params(self._found, signature)
         background = background_of(self._platform, self._workspace, self._version, columns)
         sample = sample_of(self._platform, self._workspace, background, columns, self._found, seed=self._asked.seed)
         near = self._near(background, columns, row, sample, began + SECONDS / 2)
@@ -198,7 +199,8 @@ class _Work:
             with closing(opener(PythonModels.of(self._platform.settings))(package)) as runtime:
                 # A Python model runs confined, in a process of its own, and rules have no loops; what is done here is
                 # arithmetic on answers.
-                subject = RuntimeSubject(runtime, self._asked.output, self._asked.index, _PYTHON_ROWS)
+                params = {name: value for name, value in self._found.params.items() if value is not None}
+                subject = RuntimeSubject(runtime, self._asked.output, self._asked.index, _PYTHON_ROWS, params)
                 return answer(subject, row, sample, rows, self._asked, seconds=SECONDS)
 
     def _neighbours(self, near: Nearest | None, background: Background, answered: Answered) -> Neighbours | None:
@@ -217,6 +219,16 @@ class _Work:
             for (distance, told), output in zip(near.found(), answered.neighbours, strict=True)
         ]
         return Neighbours(background.snapshot, near.searched, items, TOLD)
+
+
+def _require_params(found: PastPrediction, signature: Signature) -> None:
+    """What is not on record was not given, unless the policy hid it. Raises InvalidInput."""
+    hidden = [spec.name for spec in signature.params if spec.name in found.withheld]
+    if hidden:
+        raise InvalidInput(
+            f"Prediction {found.id} cannot be explained: its endpoint's policy did not keep the params {', '.join(hidden)}.",
+            hint="bailiwick endpoints recording says what is kept.",
+        )
 
 
 def _as_rows(near: Nearest, columns: tuple[Column, ...]) -> Rows | None:

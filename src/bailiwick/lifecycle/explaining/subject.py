@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bailiwick.core.errors import InvalidInput
 from bailiwick.lifecycle.explaining.dependence import made_of, players_of
 from bailiwick.lifecycle.explaining.ensemble import Ensemble, Floats, ensemble_node, read_ensemble
+from bailiwick.serving.params import TakesParams
 from bailiwick.serving.runtime import ModelFailed, Runtime
 from bailiwick.serving.tensors import Signature, TensorSpec, parse_signature
 
@@ -100,8 +101,12 @@ def chosen_output(signature: Signature, output: str, index: int) -> tuple[int, i
 class RuntimeSubject:
     """Through the runtime that serves; for packages that are no graph."""
 
-    def __init__(self, runtime: Runtime, output: str, index: int, at_once: int) -> None:
+    def __init__(
+        self, runtime: Runtime, output: str, index: int, at_once: int, params: Mapping[str, Any] | None = None
+    ) -> None:
+        """`params` are those that the model is run with."""
         self.columns = columns_of(runtime.signature)
+        self._params = params
         self._runtime = runtime
         self._place, self._index = chosen_output(runtime.signature, output, index)
         self.output = runtime.signature.outputs[self._place].name
@@ -119,9 +124,14 @@ class RuntimeSubject:
                 else tensors[block.specs[0].name]
                 for block in self._runtime.blocks
             }
-            found = np.asarray(self._runtime.run(feed)[self._place], np.float64)
+            found = np.asarray(self._run(feed)[self._place], np.float64)
             parts.append(found.reshape(size, -1)[:, self._index])
         return np.concatenate(parts)
+
+    def _run(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
+        if self._params and isinstance(self._runtime, TakesParams):
+            return self._runtime.run_with(feed, self._params)
+        return self._runtime.run(feed)
 
 
 class GraphSubject:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bailiwick.lifecycle.packaging.probing import Answers, Arrays
 from bailiwick.pyfunc.interpreter import Interpreter, converts, described
-from bailiwick.pyfunc.mlmodel import LoggedModel
+from bailiwick.pyfunc.mlmodel import CONVERTIBLE, LoggedModel
 from bailiwick.pyfunc.process import Housing, ModelGone, ModelProcess, ModelRaised, Table, as_bytes
 
 LOAD_SECONDS = 180.0
@@ -42,7 +42,12 @@ class Model:
         asked = [column.described() for column in model.inputs]
         try:
             self.about, _ = process.ask(
-                "load", seconds=LOAD_SECONDS, columns=asked, tensors=model.tensors, flavours=model.flavours
+                "load",
+                seconds=LOAD_SECONDS,
+                columns=asked,
+                tensors=model.tensors,
+                flavours=model.flavours,
+                params=model.needs_params,
             )
         except ModelRaised as error:
             raise ModelRaised(
@@ -78,6 +83,8 @@ def converted(
     left to the gate.
     """
     flavour = model.convertible
+    if model.needs_params and any(each in model.flavours for each in CONVERTIBLE):
+        return Converted(reason=f"a model of flavour {', '.join(model.flavours)} is given params, which no graph takes")
     if not flavour:
         return Converted(reason=f"a model of flavour {', '.join(model.flavours)} has no conversion to ONNX")
     if not model.tensors and flavour != "sklearn" and any(each.datatype == "BYTES" for each in model.inputs):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bailiwick.core.errors import BailiwickError, InvalidInput
 from bailiwick.lifecycle.packaging.children import Model
+from bailiwick.lifecycle.packaging.graphs import Graph, Graphs
 from bailiwick.lifecycle.packaging.probing import (
     Answers,
     Arrays,
@@ -24,6 +25,7 @@ from bailiwick.lifecycle.packaging.probing import (
     taken,
 )
 from bailiwick.pyfunc.mlmodel import Column, LoggedModel
+from bailiwick.pyfunc.process import ModelGone, ModelRaised
 from bailiwick.training.agreement import TOLERANCE, compare
 from bailiwick.training.model import ParityReport
 from bailiwick.training.wrapping import Draft, Input
@@ -95,19 +97,19 @@ def reference(model: LoggedModel, loaded: Model, example: Sequence[dict[str, Any
     return Reference(probes, taken(probes.rows, ~refused), expected, taken(probes.rows, left), nullable, made)
 
 
-def judge(draft: Draft, model: LoggedModel, known: Reference, *, refuse_nulls: bool) -> Judged:
+def judge(draft: Draft, model: LoggedModel, known: Reference, graphs: Graphs, *, refuse_nulls: bool) -> Judged:
     """Compare a graph with the model on every probe.
 
     Where the two differ only on rows that lack a value, as those of forests do, the graph may stand for the model if it
     is to `refuse_nulls`: then those rows get no answer instead of another one.
     """
-    judged = _judge(draft, model, known)
+    judged = _judge(draft, model, known, graphs)
     if judged.package is not None or judged.report is None:
         return judged
     narrow = known.without_missing()
     if narrow.count == known.count or not narrow.count:
         return judged
-    again = _judge(draft, model, narrow)
+    again = _judge(draft, model, narrow, graphs)
     if again.package is None:
         return judged
     if refuse_nulls:
@@ -115,11 +117,12 @@ def judge(draft: Draft, model: LoggedModel, known: Reference, *, refuse_nulls: b
     return replace(judged, reason=f"{judged.reason}; they differ only where a value is null (see --refuse-nulls)")
 
 
-def _judge(draft: Draft, model: LoggedModel, known: Reference) -> Judged:
+def _judge(draft: Draft, model: LoggedModel, known: Reference, graphs: Graphs) -> Judged:
     try:
         readings = draft.readings(known.rows, known.expected)
         package = draft.package(readings, known.inputs(model.inputs))
-        found = served(package, known.rows, [each.name for each in readings])
+        graph = graphs.open(package)
+        found = served(graph, known.rows, [each.name for each in readings])
     except (BailiwickError, ValueError) as error:
         return Judged(None, None, f"the converted graph does not run: {str(error).splitlines()[0][:300]}")
     report = compare(known.rows, known.expected, found, probes=known.made, tolerance=TOLERANCE)
@@ -130,41 +133,44 @@ def _judge(draft: Draft, model: LoggedModel, known: Reference) -> Judged:
             f"the converted graph answers otherwise: {report.label_flips} of {report.rows:,} labels differ, and the "
             f"largest error is {report.max_error:.2g} where {TOLERANCE:g} is allowed",
         )
-    wrong = answered_though_refused(package, known, [each.name for each in readings])
+    try:
+        wrong = answered_though_refused(graph, known, [each.name for each in readings])
+    except ModelGone as error:
+        return Judged(None, report, f"the converted graph does not run: {error.message}")
     if wrong:
         return Judged(None, report, f"the converted graph answers {wrong} rows that the model refuses")
     return Judged(package, report, "the parity gate passed")
 
 
-def answered_though_refused(package: bytes, known: Reference, names: Sequence[str]) -> int:
-    """How many rows that the model raises an error for get an answer from the graph."""
+def answered_though_refused(graph: Graph, known: Reference, names: Sequence[str]) -> int:
+    """How many rows that the model raises an error for get an answer from the graph. Raises ModelGone."""
     count = len(next(iter(known.refused.values())))
-    session = open_session(package)
     answered = 0
     for row in range(count):
         one: dict[str, NDArray[Any]] = {name: values[row : row + 1] for name, values in known.refused.items()}
-        answered += _answers(session, names, one)
+        answered += _answers(graph, names, one)
     return answered
 
 
-def _answers(session: onnxruntime.InferenceSession, names: Sequence[str], row: Arrays) -> bool:
+def _answers(graph: Graph, names: Sequence[str], row: Arrays) -> bool:
     try:
-        session.run(list(names), row)
-    except Exception:  # noqa: BLE001 - ONNX Runtime's errors have no common class but this, and one is hoped for
+        graph.run(names, row)
+    except ModelRaised:
         return False
     return True
 
 
-def served(package: bytes, rows: Arrays, names: Sequence[str]) -> Answers:
-    """What ONNX Runtime makes of the rows. Raises InvalidInput."""
+def served(graph: Graph, rows: Arrays, names: Sequence[str]) -> Answers:
+    """What ONNX Runtime makes of the rows. Raises InvalidInput, ModelGone."""
     try:
-        return list(zip(names, open_session(package).run(list(names), dict(rows)), strict=True))
-    except Exception as error:  # ONNX Runtime's errors have no common class but this
-        raise InvalidInput(f"ONNX Runtime does not run it: {str(error).splitlines()[0][:300]}") from error
+        return list(zip(names, graph.run(names, rows), strict=True))
+    except ModelRaised as error:
+        said = error.message.splitlines()[0][:300]
+        raise InvalidInput(f"ONNX Runtime does not run it: {said}", hint=error.hint) from error
 
 
 def open_session(package: bytes) -> onnxruntime.InferenceSession:
-    """One thread, nothing on the terminal."""
+    """Of a package that has passed: one thread, nothing on the terminal."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4

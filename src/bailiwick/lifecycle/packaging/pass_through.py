@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from bailiwick.core.errors import CheckFailed, InvalidInput
 from bailiwick.lifecycle.packaging import gate
+from bailiwick.lifecycle.packaging.graphs import Graph, Graphs
 from bailiwick.lifecycle.packaging.probing import Answers, Arrays, Probes, answers, probes_of, taken
 from bailiwick.pyfunc.mlmodel import Column, LoggedModel, read_example
 from bailiwick.serving.packing import widen
@@ -52,28 +52,23 @@ class Passed:
     reason: str
 
 
-class _Refused(InvalidInput):
-    code = "model_failed"
-
-
-def package(files: Path, model: LoggedModel) -> Passed:
-    """Raises InvalidInput for a graph that cannot be served row by row, CheckFailed when the package differs from it."""
+def package(files: Path, model: LoggedModel, graphs: Graphs) -> Passed:
+    """Raises InvalidInput for a graph that cannot be served row by row, CheckFailed when the package differs from it,
+    ModelGone where it took more than it may to be opened or to answer.
+    """
     graph = parse(_read(files, model))
     inputs = graph_inputs(graph)
     # NumPy has no bfloat16: such an input is asked as the float32 that serving makes of it.
     columns = [Column(each.name, "FP32" if each.datatype == "BF16" else each.datatype, each.shape) for each in inputs]
     classes = _classes(graph)
-    session = _opened(graph)
+    session = graphs.open(_widened(graph))
     kinds = _output_kinds(graph, session, classes)
     names = list(kinds)
 
     def ask(rows: Arrays) -> Answers:
-        try:
-            found = session.run(names, dict(rows))
-        except Exception as error:  # ONNX Runtime's errors have no common class but this
-            raise _Refused(str(error).splitlines()[0][:300]) from error
+        found = session.run(names, rows, classes)
         count = len(next(iter(rows.values())))
-        return [(name, _by_row(name, values, count, classes)) for name, values in zip(names, found, strict=True)]
+        return [(name, _by_row(name, values, count)) for name, values in zip(names, found, strict=True)]
 
     example = read_example(files, replace(model, inputs=tuple(columns), tensors=True))
     probes, expected, refused = _asked(columns, example, ask)
@@ -84,7 +79,7 @@ def package(files: Path, model: LoggedModel) -> Passed:
     for each in left_out:
         graph.graph.output.remove(each)
     made = finished(graph, inputs, readings)
-    found = gate.served(_widened(parse(made)), rows, names)
+    found = gate.served(graphs.open(_widened(parse(made))), rows, names)
     report = compare(rows, expected, found, probes=count - probes.made, tolerance=TOLERANCE)
     if not report.passed:
         raise CheckFailed(
@@ -125,16 +120,6 @@ def _plain(column: Column, value: int) -> int | str:
     return str(value) if column.datatype == "BYTES" else value
 
 
-def _opened(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    try:
-        return gate.open_session(_widened(graph))
-    except Exception as error:  # ONNX Runtime's errors have no common class but this
-        raise InvalidInput(
-            f"ONNX Runtime does not take the model: {str(error).splitlines()[0][:300]}",
-            hint="It needs operators that ONNX Runtime has, of an operator set that it knows.",
-        ) from error
-
-
 def _widened(graph: onnx.ModelProto) -> bytes:
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
@@ -142,7 +127,7 @@ def _widened(graph: onnx.ModelProto) -> bytes:
     return bytes(copy.SerializeToString())
 
 
-def _output_kinds(graph: onnx.ModelProto, session: onnxruntime.InferenceSession, classes: Classes) -> dict[str, str]:
+def _output_kinds(graph: onnx.ModelProto, session: Graph, classes: Classes) -> dict[str, str]:
     """OIP datatype by output, of those that can be sent. Raises InvalidInput where a tensor cannot, or there is none."""
     halves = {
         each.name for each in graph.graph.output if each.type.tensor_type.elem_type == TensorProto.BFLOAT16
@@ -163,16 +148,13 @@ def _output_kinds(graph: onnx.ModelProto, session: onnxruntime.InferenceSession,
     return kinds
 
 
-def _by_row(name: str, values: Any, count: int, classes: Classes) -> NDArray[Any]:
-    if name in classes:
-        values = np.array([[row[key] for key in classes[name]] for row in values], np.float32)
+def _by_row(name: str, values: NDArray[Any], count: int) -> NDArray[Any]:
     if values.ndim < 1 or len(values) != count or min(values.shape) < 1:
         raise InvalidInput(
             f"Output {name!r} of the ONNX model has shape {list(values.shape)} for {count} rows; "
             "its first dimension must be the rows."
         )
-    found: NDArray[Any] = values
-    return found
+    return values
 
 
 def _classes(model: onnx.ModelProto) -> dict[str, Sequence[Any]]:

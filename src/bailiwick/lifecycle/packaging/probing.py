@@ -13,13 +13,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bailiwick.core.errors import BailiwickError, CheckFailed
+from bailiwick.core.errors import BailiwickError, CheckFailed, InvalidInput
 from bailiwick.pyfunc.mlmodel import DTYPES, Column
 from bailiwick.training.agreement import LEAST_ROWS
 from bailiwick.training.probes import make_probes
 
 AROUND = 256
 MAX_STRAINED = 256
+"""Values a row, beyond which rows are made whole."""
+MOST_WIDE = 1 << 22
+MOST_VALUES = 1 << 23
+"""In all rows of a model that takes many."""
+_LEAST_WIDE = 4
 _BLOCK = 128
 _TEXTS = 64
 _HUGE = 3e38
@@ -51,9 +56,19 @@ def probes_of(
     thresholds: Mapping[str, NDArray[np.float32]],
     texts: Sequence[str],
 ) -> Probes:
-    """The same for the same model. A column of whole numbers gets no values that it cannot hold."""
+    """The same for the same model. A column of whole numbers gets no values that it cannot hold.
+
+    Of a model that takes many values a row few rows are made, and none that are difficult; InvalidInput beyond `MOST_WIDE`.
+    """
     random = np.random.default_rng(_SEED)
+    wide = sum(column.width for column in columns)
+    if wide > MOST_WIDE:
+        raise InvalidInput(f"The model takes {wide:,} values a row; at most {MOST_WIDE:,} can be tried here.")
     real = [row for row in example if all(_fits(row.get(column.name), column) for column in columns)]
+    if wide > MAX_STRAINED:
+        real = real[: max(_LEAST_WIDE, MOST_VALUES // wide)]
+        count = max(len(real), min(AROUND, max(_LEAST_WIDE, MOST_VALUES // wide)))
+        return Probes({each.name: _wide(each, real, count, texts, random) for each in columns}, len(real), count)
     cells = [(column, place) for column in columns for place in range(column.width)]
     around = {
         _cell(column, place): _around(column, [_value(row, column, place) for row in real], thresholds, texts, random)
@@ -66,10 +81,8 @@ def probes_of(
         }
     )
     kinds = {_cell(column, place): "BYTES" if column.datatype == "BYTES" else "FP32" for column, place in cells}
-    joined = base
-    if len(cells) <= MAX_STRAINED:
-        strained = make_probes(base, kinds, thresholds=thresholds, least=LEAST_ROWS, seed=_SEED)
-        joined = pa.concat_tables([base, strained])
+    strained = make_probes(base, kinds, thresholds=thresholds, least=LEAST_ROWS, seed=_SEED)
+    joined = pa.concat_tables([base, strained])
     values = {name: joined.column(name).to_pylist() for name in kinds}
     kept = [row for row in range(joined.num_rows) if _all_fit(values, cells, row)]
     rows = {column.name: _array(values, column, kept) for column in columns}
@@ -103,7 +116,9 @@ def answers(ask: Ask, rows: Arrays) -> tuple[Answers, NDArray[np.bool_]]:
     for start in range(0, count, _BLOCK):
         fill(np.arange(start, min(start + _BLOCK, count)))
     if not parts:
-        raise CheckFailed(f"The model answers none of {count} rows of its own signature: {first[0].message}")
+        raise CheckFailed(
+            f"The model answers none of {count} rows of its own signature: {first[0].message}", hint=first[0].hint
+        )
     return _joined(parts), refused
 
 
@@ -141,6 +156,36 @@ def _joined(parts: Sequence[Answers]) -> Answers:
             raise CheckFailed(f"The model's output {name!r} has another shape for other rows, so it has no signature.")
         joined.append((name, np.concatenate(arrays)))
     return joined
+
+
+def _wide(
+    column: Column, real: Sequence[Mapping[str, Any]], count: int, texts: Sequence[str], random: np.random.Generator
+) -> NDArray[Any]:
+    """As `_around`, of all values of a column at once, within what it can hold."""
+    if column.datatype == "BYTES" and column.width == 1:
+        cell = _around(column, [_value(row, column, 0) for row in real], {}, texts, random)
+        return _array({_cell(column, 0): cell}, column, range(count))
+    seen = [np.asarray(row[column.name], object).ravel() for row in real]
+    shape, more = (count, *column.shape[1:]), count - len(seen)
+    if column.datatype == "BYTES":
+        known = {str(value) for each in seen for value in each if value is not None}
+        pool = np.array(sorted({*list(known)[:_TEXTS], *texts[:_TEXTS]}) or ["a", "b", "c"], object)
+        made = pool[random.integers(len(pool), size=(more, column.width))]
+        given = [["" if value is None else value for value in each] for each in seen]
+        return np.array([*given, *made], object).reshape(shape)
+    held = np.array(seen, np.float64).reshape(-1, column.width)
+    points = held[np.isfinite(held)]
+    real_numbers = column.datatype.startswith("FP")
+    low, high = (points.min(), points.max()) if points.size else (-2.0, 2.0) if real_numbers else (0.0, 10.0)
+    spread = max(high - low, abs(high) * 0.1, 1.0) * 0.25
+    values = np.concatenate([held, random.uniform(low - spread, high + spread, (more, column.width))])
+    if column.datatype == "BOOL":
+        values[len(held) :] = random.integers(0, 2, (more, column.width))
+    elif not real_numbers:
+        limits = np.iinfo(DTYPES[column.datatype])
+        values = np.clip(np.round(values), max(limits.min, -(2**53)), min(limits.max, 2**53))
+    with np.errstate(over="ignore"):
+        return values.astype(DTYPES[column.datatype]).reshape(shape)
 
 
 def _around(

@@ -21,10 +21,13 @@ from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import BailiwickError, CheckFailed, Conflict, InvalidInput, LimitExceeded
 from bailiwick.lifecycle.packaging import gate, pass_through
 from bailiwick.lifecycle.packaging.children import Converted, Model, converted, running
+from bailiwick.lifecycle.packaging.graphs import Graphs, tried
+from bailiwick.lifecycle.packaging.params import described_params, with_params
 from bailiwick.lifecycle.packaging.probing import answers
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.pyfunc.archive import FORMAT, Manifest, files_of, safe_path, unpack, write_archive
 from bailiwick.pyfunc.housing import housing_of, interpreters_of
+from bailiwick.pyfunc.inferring import inferred
 from bailiwick.pyfunc.interpreter import Interpreter, read_needs
 from bailiwick.pyfunc.mlmodel import DTYPES, LoggedModel, read_example, read_mlmodel
 from bailiwick.pyfunc.process import Housing
@@ -66,7 +69,7 @@ def package_version(
     The package is ONNX when the converted graph passes the parity gate. Otherwise it is the model itself, to be run by
     Python, and `parity` says why. With `refuse_nulls` a graph may pass that differs only where a value is null, and the
     package then takes no null. Raises Conflict for a version whose files are not kept here, InvalidInput for one
-    that is no MLflow model or has no signature, NoInterpreter, CannotConfine, ModelRaised and ModelGone from loading it.
+    that is no MLflow model or has neither a signature nor an example of its inputs, NoInterpreter, CannotConfine, ModelRaised and ModelGone from loading it.
     """
     actor.require(Permission.MODELS_WRITE)
     version = require_live(platform.registry.version(actor.workspace, model, number))
@@ -78,6 +81,8 @@ def package_version(
         files = folder / "files"
         _fetch(platform, version, files)
         model_of = read_mlmodel(files)
+        if not model_of.inputs:
+            model_of = inferred(files, model_of)
         if "onnx" in model_of.flavours:
             made = _passed_through(platform, files, model_of, watch)
         else:
@@ -96,9 +101,11 @@ def package_version(
 
 def _passed_through(platform: Platform, files: Path, model: LoggedModel, watch: Watch) -> Package:
     watch("Checking the ONNX model")
-    passed = pass_through.package(files, model)
+    with tried(housing_of(platform.settings), platform.settings.models_seconds) as graphs:
+        passed = pass_through.package(files, model, graphs)
     parity = {"runtime": ONNX, **gate.told(passed.report), "reason": passed.reason}
-    return Package(platform.blobs.put(passed.package), passed.signature, parity, {})
+    package = with_params(passed.package, model)
+    return Package(platform.blobs.put(package), _signature_of(package), parity, {})
 
 
 def _interpreter(
@@ -106,8 +113,9 @@ def _interpreter(
 ) -> Interpreter:
     if not model.inputs:
         raise InvalidInput(
-            "The model was logged without a signature, so nothing says what its inputs are.",
-            hint="Log it with `signature=` or `input_example=`.",
+            "The model was logged without a signature, and without an input example from which one follows, so nothing says "
+            "what its inputs are.",
+            hint="Log it with `signature=`, or with `input_example=` and a table with names or an array.",
         )
     needs = read_needs(files)
     if not build_environment:
@@ -134,6 +142,10 @@ class _Work:
         return housing_of(self.platform.settings)
 
     def package(self) -> Package:
+        with tried(self.housing, self.platform.settings.models_seconds) as graphs:
+            return self._package(graphs)
+
+    def _package(self, graphs: Graphs) -> Package:
         self.watch("Loading the model in a confined process")
         with running(self.interpreter, self.files, self.housing) as process:
             loaded = Model(process, self.model)
@@ -143,18 +155,19 @@ class _Work:
             handed.mkdir(mode=0o755)
             own = Path(sys.executable).absolute()
             offered = converted(self.model, process, self.interpreter, own, handed, self.housing)
-            drafts, reason = _drafts(offered, self.model)
+            drafts, reason = _drafts(offered, self.model, graphs)
             self.watch("Asking the model for rows to compare on")
             example = read_example(self.files, self.model)
             known = gate.reference(self.model, loaded, example, drafts[0] if drafts else None)
         self.watch(f"Comparing {known.count:,} rows")
-        judged = [gate.judge(draft, self.model, known, refuse_nulls=self.refuse_nulls) for draft in drafts]
+        judged = [gate.judge(each, self.model, known, graphs, refuse_nulls=self.refuse_nulls) for each in drafts]
         about = {"example_rows": known.probes.real, "loaded_by": str(loaded.about.get("loader", ""))[:100]}
         environment = {"model_libraries": _libraries(loaded.about), "confined": confined}
         passed = next((each for each in judged if each.package is not None), None)
         if passed is not None and passed.package is not None:
             parity = {"runtime": ONNX, **gate.told(passed.report), **about, "reason": passed.reason}
-            return Package(self.platform.blobs.put(passed.package), _signature_of(passed.package), parity, environment)
+            package = with_params(passed.package, self.model)
+            return Package(self.platform.blobs.put(package), _signature_of(package), parity, environment)
         reason = reason or judged[0].reason
         attempt = gate.told(next((each.report for each in judged if each.report is not None), None))
         return self._as_python(known, {"reason": reason, "onnx": attempt, **about}, environment)
@@ -168,8 +181,8 @@ class _Work:
                 for name, values in known.expected
             ],
         }
-        if self.model.custom and self.model.params:  # no other flavour makes anything of them
-            signature["params"] = list(self.model.params)
+        if self.model.params:
+            signature["params"] = described_params(self.model)
         needs = read_needs(self.files)
         manifest = Manifest(
             format=FORMAT,
@@ -199,13 +212,13 @@ class _Work:
         return Package(digest, signature, {"runtime": PYTHON, **gate.told(report), **about}, environment)
 
 
-def _drafts(offered: Converted, model: LoggedModel) -> tuple[list[Draft], str]:
+def _drafts(offered: Converted, model: LoggedModel, graphs: Graphs) -> tuple[list[Draft], str]:
     """What of the converter's graphs can be fed; and why there is none."""
     drafts, reason = [], offered.reason
     inputs = [Input(each.name, each.datatype, each.shape) for each in model.inputs]
     for form, data in offered.graphs:
         try:
-            drafts.append(Draft(data, inputs, matrix=form == "matrix"))
+            drafts.append(Draft(data, inputs, matrix=form == "matrix", opened=graphs.open))
         except (BailiwickError, ValueError) as error:
             reason = reason or f"the converted graph cannot be used: {str(error).splitlines()[0][:300]}"
     return drafts, "" if drafts else reason or "the converter gave no graph"

@@ -99,7 +99,12 @@ def _content_type(header: str) -> str:
 def _from_json(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
     said = _parsed(body)
     form, values = _chosen(said)
-    _refuse_params(compiled, said.get("params") or {})
+    request = _of_form(compiled, form, values)
+    request.parameters = _params(compiled, said.get("params") or {})
+    return request
+
+
+def _of_form(compiled: CompiledEndpoint, form: str, values: Any) -> InferRequest:
     if form == "dataframe_split":
         return _from_split(compiled, values)
     if isinstance(values, dict) and form == "inputs":
@@ -128,15 +133,16 @@ def _chosen(said: Any) -> tuple[str, Any]:
     return given[0], said[given[0]]
 
 
-def _refuse_params(compiled: CompiledEndpoint, given: Mapping[str, Any]) -> None:
-    """Those that a model declares would change its answer and are not handed to it; others mean nothing to MLflow either."""
-    for arm in compiled.arms:
-        for name in arm.runtime.signature.params:
-            if name in given:
-                raise Refused(
-                    400,
-                    f"Parameter {name[:100]!r} cannot be given: models answer with the params they were logged with.",
-                )
+def _params(compiled: CompiledEndpoint, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Those that a model declares; others mean nothing to MLflow either."""
+    if compiled.binder.params is None:
+        return None
+    specs = compiled.binder.params.specs
+    found = {name: value for name, value in given.items() if name in specs}
+    for name, value in found.items():
+        if isinstance(value, str) and specs[name].compound:  # other protocols have no other way to say a list
+            raise Refused(400, f"Invalid parameters found: {name[:100]!r} is a text, and must be {specs[name].kind}.")
+    return found or None
 
 
 def _parsed(body: bytes) -> Any:

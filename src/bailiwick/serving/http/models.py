@@ -36,8 +36,16 @@ def model_metadata(compiled: CompiledEndpoint) -> dict[str, Any]:
         "platform": platform_of(compiled),
         "inputs": [tensor_metadata(spec) for spec in compiled.binder.specs],
         "outputs": [tensor_metadata(spec) for spec in compiled.outputs],
-        "properties": {"key": compiled.endpoint.key, "time": compiled.endpoint.time},
+        "properties": {"key": compiled.endpoint.key, "time": compiled.endpoint.time, **_params(compiled)},
     }
+
+
+def _params(compiled: CompiledEndpoint) -> dict[str, str]:
+    """What requests may say in their parameters, as JSON; the protocol's properties are texts."""
+    declared = compiled.binder.params
+    if declared is None:
+        return {}
+    return {"params": msgspec.json.encode(list(declared.specs.values())).decode()}
 
 
 def versions_of(compiled: CompiledEndpoint) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bailiwick import __version__
+from bailiwick.pyfunc.params import ParamSpec
 from bailiwick.serving.http.plain import NUMBERED_BOOLEANS
 from bailiwick.serving.router import CompiledEndpoint, Routes
 from bailiwick.serving.tensors import FLOATS, TensorSpec
@@ -21,6 +22,14 @@ _MLFLOW_ERROR = {
 }
 _MOST = {"FP16": 65_520.0, "FP32": float((1 << 128) - (1 << 103)), "BF16": float((1 << 128) - (1 << 119) - (1 << 103))}
 """Numbers from here on are out of range, as they would become infinite."""
+
+_PARAM_TYPES = {
+    "boolean": "boolean",
+    "integer": "integer",
+    "long": "integer",
+    "float": "number",
+    "double": "number",
+}
 
 _REFUSED = {
     "400": "The request does not fit the model; the message says where.",
@@ -82,6 +91,7 @@ def row_schema(compiled: CompiledEndpoint) -> Json:
 
 def _predict(name: str, compiled: CompiledEndpoint) -> Json:
     row = row_schema(compiled)
+    plain: list[Json] = [row, {"type": "array", "items": row, "minItems": 1}]
     outputs = {spec.name: _value(spec, given=True) for spec in compiled.outputs}
     prediction = {
         "type": "object",
@@ -98,7 +108,7 @@ def _predict(name: str, compiled: CompiledEndpoint) -> Json:
         name,
         "Predict",
         "One row, or a list of rows; as many predictions come back, each with an id that an outcome can be sent for.",
-        body={"oneOf": [row, {"type": "array", "items": row, "minItems": 1}]},
+        body={"oneOf": [*plain, *_rows_with_params(compiled, plain)]},
         answer={"oneOf": [prediction, {"type": "array", "items": prediction}]},
         example=example_row(compiled),
     )
@@ -143,7 +153,7 @@ def _infer(name: str, compiled: CompiledEndpoint) -> Json:
         "required": ["inputs"],
         "properties": {
             "id": {"type": ["string", "null"]},
-            "parameters": {"type": ["object", "null"]},
+            "parameters": {"type": ["object", "null"], **_params_schema(compiled, among=True)},
             "inputs": {"type": "array", "items": tensor, "minItems": 1},
             "outputs": {
                 "type": ["array", "null"],
@@ -159,11 +169,43 @@ def _invocations(name: str, compiled: CompiledEndpoint) -> Json:
         name,
         "Score",
         "MLflow's scoring protocol; CSV and Parquet are taken too.",
-        body={"type": "object"},
+        body={"type": "object", **_with_params(compiled)},
         answer={"type": "object", "required": ["predictions"], "properties": {"predictions": {"type": "array"}}},
         example={"dataframe_records": [example_row(compiled)]},
         error="MlflowError",
     )
+
+
+def _rows_with_params(compiled: CompiledEndpoint, plain: list[Json]) -> list[Json]:
+    """The other form of `/predict`, where the model takes params."""
+    if compiled.binder.params is None or any(compiled.binder.spec_of(name) for name in ("rows", "params")):
+        return []
+    properties: Json = {"rows": {"oneOf": plain}, "params": _params_schema(compiled)}
+    return [{"type": "object", "required": list(properties), "properties": properties, "additionalProperties": False}]
+
+
+def _with_params(compiled: CompiledEndpoint) -> Json:
+    if compiled.binder.params is None:
+        return {}
+    return {"properties": {"params": _params_schema(compiled, among=True)}}
+
+
+def _params_schema(compiled: CompiledEndpoint, *, among: bool = False) -> Json:
+    """An object of the params that the versions declare; `among` others that mean nothing to them."""
+    if compiled.binder.params is None:
+        return {}
+    properties = {name: _param(spec) for name, spec in compiled.binder.params.specs.items()}
+    return {"properties": properties, **({} if among else {"type": "object", "additionalProperties": False})}
+
+
+def _param(spec: ParamSpec) -> Json:
+    """Where a list or an object may also be a text of JSON, that is left unsaid."""
+    if spec.properties is not None:
+        return {"type": "object", "default": spec.default}
+    scalar: Json = {"type": [_PARAM_TYPES.get(spec.type, "string"), "null"]}
+    if spec.shape is not None:
+        return {"type": "array", "items": scalar, "default": spec.default}
+    return {**scalar, "default": spec.default}
 
 
 def _operation(

@@ -33,11 +33,13 @@ class PlainRows:
             said: Any = _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Refused(400, f"The body is not JSON: {error}.") from None
+        said, params = _parted(compiled, said)
         if not isinstance(said, dict | list):
             raise Refused(400, "The body is a row, as an object with a value for each input, or a list of rows.")
         single = isinstance(said, dict)
         rows: list[Any] = [said] if single else list(said)
         request = from_records(compiled, rows)
+        request.parameters = params
         _number_booleans(request)
         batch = compiled.binder.bind(request)
         given = headers.get(b"x-request-id", b"").decode("latin-1")
@@ -66,6 +68,23 @@ class PlainRows:
     def refusal(self, status: int, message: str) -> Reply:  # noqa: ARG002 - the same for every status
         """`{"error": message}`."""
         return Reply(error_json(message))
+
+
+def _parted(compiled: CompiledEndpoint, said: Any) -> tuple[Any, dict[str, Any] | None]:
+    """(rows, params): of the form with both, which is there where a model has params and no input of such a name."""
+    declared = compiled.binder.params
+    if declared is None or not isinstance(said, dict) or said.keys() != {"rows", "params"}:
+        return said, None
+    if any(compiled.binder.spec_of(name) for name in said):
+        return said, None
+    params = said["params"]
+    if not isinstance(params, dict):
+        raise Refused(400, "params is an object.")
+    for name in params:
+        if name not in declared.specs:
+            known = ", ".join(declared.specs)[:1000]
+            raise Refused(400, f"Parameter {name[:100]!r} is not known here; there are: {known}.")
+    return said["rows"], params
 
 
 def _number_booleans(request: InferRequest) -> None:

@@ -133,6 +133,11 @@ def _parsed(data: bytes) -> Any:
 
 
 def _add_wishes(found: InferMessage, parsed: Any) -> None:
+    found.request.parameters = {
+        name: getattr(value, chosen)
+        for name, value in parsed.parameters.items()
+        if (chosen := value.WhichOneof("parameter_choice"))
+    } or None
     found.request.outputs = [
         RequestedOutput(wanted.name, dict.fromkeys(wanted.parameters) or None) for wanted in parsed.outputs
     ] or None

@@ -18,6 +18,7 @@ from concurrent.futures import TimeoutError as TooLate
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -28,6 +29,7 @@ from bailiwick import __version__
 from bailiwick.core.errors import BailiwickError, Unavailable
 from bailiwick.endpoints.model import package_of
 from bailiwick.serving.packing import blocks_of
+from bailiwick.serving.params import TakesParams
 from bailiwick.serving.rowwise import Found, tried
 from bailiwick.serving.runtime import ModelFailed, Opener, Runtime
 from bailiwick.serving.tensors import Signature
@@ -295,9 +297,13 @@ class ResidentRuntime:
 
     def run(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         """As the model itself; loaded first where it is cold. Raises Unavailable when that takes too long."""
+        return self.run_with(feed, {})
+
+    def run_with(self, feed: Mapping[str, np.ndarray], params: Mapping[str, Any]) -> Sequence[np.ndarray]:
+        """The same with params, where the model can be given any."""
         runtime = self._residency.enter(self._digest)
         try:
-            return runtime.run(feed)
+            return runtime.run_with(feed, params) if params and isinstance(runtime, TakesParams) else runtime.run(feed)
         finally:
             self._residency.leave(self._digest, runtime)
 
