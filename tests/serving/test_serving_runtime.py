@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -237,3 +238,42 @@ def test_packages_are_loaded_once_and_dropped_when_unused(tmp_path: Path) -> Non
     assert list(models.loaded) == ["2"]
     with pytest.raises(InvalidInput):
         ModelSet(lambda _: stored(tmp_path, b"")).load("3")
+
+
+def test_a_graph_that_declares_another_width_than_it_gives_is_still_run_row_by_row(tmp_path: Path) -> None:
+    """As scikit-learn's converter writes forests of several numbers."""
+    held = helper.make_node(
+        "TreeEnsembleRegressor",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        n_targets=2,
+        nodes_treeids=[0],
+        nodes_nodeids=[0],
+        nodes_featureids=[0],
+        nodes_values=[0.0],
+        nodes_modes=["LEAF"],
+        nodes_truenodeids=[0],
+        nodes_falsenodeids=[0],
+        target_treeids=[0, 0],
+        target_nodeids=[0, 0],
+        target_ids=[0, 1],
+        target_weights=[3.0, 5.0],
+    )
+    graph = helper.make_graph(
+        [held],
+        "forest",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 15), helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8
+    )
+    outputs = [{"name": "y", "datatype": "FP32", "shape": [-1, 2]}]
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 1]}]
+    told = {"bailiwick.signature": json.dumps({"inputs": inputs, "outputs": outputs})}
+    helper.set_model_props(model, told)
+    runtime = OnnxRuntime(stored(tmp_path, model.SerializeToString()))
+    runtime.warm_up()
+    for rows in (1, 3):
+        assert runtime.run({"x": np.zeros((rows, 1), np.float32)})[0].tolist() == [[3.0, 5.0]] * rows

@@ -40,6 +40,17 @@ class OneRow:
 
 
 def bound_row(session: ort.InferenceSession, blocks: Sequence[Block], outputs: Sequence[TensorSpec]) -> OneRow | None:
-    """None for a model that takes or gives texts."""
+    """None for a model that takes or gives texts, and for one that declares other shapes than it gives: those are only
+    complained of where ONNX Runtime makes the room itself.
+    """
     specs = [*(spec for block in blocks for spec in block.specs), *outputs]
-    return None if any(spec.datatype == "BYTES" for spec in specs) else OneRow(session, blocks, outputs)
+    declared = {each.name: each.shape[1:] for each in session.get_outputs()}
+    if any(spec.datatype == "BYTES" for spec in specs) or any(_gives_others(declared[s.name], s) for s in outputs):
+        return None
+    return OneRow(session, blocks, outputs)
+
+
+def _gives_others(declared: Sequence[object], spec: TensorSpec) -> bool:
+    """Whether sizes are declared that the signature, which was asked of the model itself, contradicts."""
+    sizes = zip(declared, spec.tail, strict=False)
+    return any(isinstance(size, int) and size != found for size, found in sizes)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from weakref import WeakSet
 
 import onnxruntime as ort
 
 LOOK_SECONDS = 0.5
+GRACE_SECONDS = 3.0
+"""For a run that was told to end: ONNX Runtime looks between operators, so one that is huge goes on to its own end."""
 
 
 class Overtime:
@@ -29,10 +32,26 @@ class Overtime:
             ended, self.options = self.options, ort.RunOptions()
             ended.terminate = True
 
+    def stuck(self, now: float, thread: int) -> bool:
+        """Whether the run of a thread goes on though it was told to end."""
+        began = self.running.get(thread)
+        return began is not None and now - began > self.seconds + GRACE_SECONDS
+
 
 _watched: WeakSet[Overtime] = WeakSet()
 _lock = threading.Lock()
 _threads: list[threading.Thread] = []
+_needed: dict[int, Callable[[], None]] = {}
+
+
+def when_stuck(thread: int, give_up: Callable[[], None]) -> None:
+    """Have `give_up` be called where a run in this thread cannot be ended. Whoever needs the thread cannot help it."""
+    _needed[thread] = give_up
+
+
+def no_longer_needed(thread: int) -> None:
+    """Its runs may take as long as they like."""
+    _needed.pop(thread, None)
 
 
 def _watch(overtime: Overtime) -> None:
@@ -54,4 +73,7 @@ def _look() -> None:
             return
         for overtime in each:
             overtime.look(now)
+        for thread, give_up in list(_needed.items()):
+            if any(overtime.stuck(now, thread) for overtime in each):
+                give_up()
         del each, overtime

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import sys
+from threading import get_ident
+from typing import Never
 
 import uvloop
 
@@ -19,6 +22,7 @@ from bailiwick.serving.forwarder import Forwarder
 from bailiwick.serving.grpc.listener import grpc_listener
 from bailiwick.serving.handler import InferenceHandler
 from bailiwick.serving.metrics import Metrics
+from bailiwick.serving.overtime import GRACE_SECONDS, no_longer_needed, when_stuck
 from bailiwick.serving.python_runtime import PythonModels
 from bailiwick.serving.quotas import Quotas
 from bailiwick.serving.reporter import Reporter
@@ -30,6 +34,9 @@ from bailiwick.serving.witness import Witness, Witnesses
 
 SWITCH_SECONDS = 0.001
 """How long a thread that computes in Python keeps the event loop from going on. Python's own 5 ms would be felt."""
+
+STUCK = 75
+"""The status that a worker ends with where a run cannot be ended: a temporary failure, as sysexits.h has it."""
 
 
 def serve_worker(settings: Settings, worker: int) -> None:
@@ -59,6 +66,7 @@ def serve_worker(settings: Settings, worker: int) -> None:
     handler.figures = figures.of_all
     reporter = Reporter(control, handler, metrics, worker)
     forwarder = Forwarder(settings.spool_root, control) if settings.control_url else None
+    when_stuck(get_ident(), lambda: _give_up(settings))
     follower.start()
     reporter.start()
     figures.start()
@@ -69,6 +77,7 @@ def serve_worker(settings: Settings, worker: int) -> None:
     try:
         uvloop.run(_serve(settings, handler, metrics, opened, grpc_opened))
     finally:
+        no_longer_needed(get_ident())
         figures.close()
         reporter.stop()
         handler.close()
@@ -78,6 +87,17 @@ def serve_worker(settings: Settings, worker: int) -> None:
         if forwarder is not None:
             forwarder.stop()
         witnesses.close()
+
+
+def _give_up(settings: Settings) -> Never:
+    """End at once, so that another worker is started: what it has is not answered any more, and what was is on disk."""
+    sys.stderr.write(
+        f"error: One operator of an ONNX graph has held this worker for {GRACE_SECONDS:g} seconds more than models_seconds "
+        f"({settings.models_seconds}), and cannot be ended; the worker ends, to be started again. The requests that it had "
+        "are lost.\n"
+    )
+    sys.stderr.flush()
+    os._exit(STUCK)
 
 
 def _witnesses(settings: Settings, worker: int) -> list[Witness]:

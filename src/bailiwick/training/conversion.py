@@ -58,6 +58,18 @@ def convert_regressor(
     return model
 
 
+def convert_classes(
+    estimator: lightgbm.LGBMClassifier, width: int, *, opset: int, ml_opset: int, ir_version: int
+) -> onnx.ModelProto:
+    """As `convert`, of a booster of several classes: one output, their probabilities, [rows, classes]."""
+    model = _convert_lightgbm(estimator, width, opset)
+    _keep_only(model.graph, _PROBABILITIES)
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", ml_opset)])
+    model.ir_version = ir_version
+    return model
+
+
 def _convert_lightgbm(estimator: Any, width: int, opset: int) -> onnx.ModelProto:
     booster = estimator if isinstance(estimator, lightgbm.Booster) else estimator.booster_
     model: onnx.ModelProto = onnxmltools.convert_lightgbm(
@@ -119,9 +131,15 @@ def _keep_positive_class(graph: onnx.GraphProto) -> None:
     graph.node.append(
         helper.make_node("Gather", [_PROBABILITIES, "positive_class"], [OUTPUT], name="positive_class", axis=1)
     )
-    del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None]))
-    needed = {OUTPUT}
+    _keep_only(graph, OUTPUT)
+
+
+def _keep_only(graph: onnx.GraphProto, output: str) -> None:
+    """Drop the other outputs, and the nodes that nothing needs any more."""
+    for each in [one for one in graph.output if one.name != output]:
+        graph.output.remove(each)
+    needed = {output}
     kept = []
     for node in reversed(graph.node):
         if needed.intersection(node.output):

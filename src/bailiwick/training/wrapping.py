@@ -6,8 +6,8 @@ What a converter's outputs mean differs from library to library, so it is not as
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from bailiwick.core.canonical import canonical_json
-from bailiwick.core.errors import InvalidInput
+from bailiwick.core.errors import BailiwickError, InvalidInput
 from bailiwick.training.agreement import errors_of
 from bailiwick.training.metadata import FORMAT, kept_elsewhere
 
@@ -54,11 +54,33 @@ class Reading(Struct, frozen=True):
     shape: tuple[int, ...]
 
 
+class Session(Protocol):
+    """An opened graph, here or in a process of its own."""
+
+    def get_outputs(self) -> Sequence[Any]:
+        """Each with a `name` and a `type`."""
+        ...
+
+    def run(self, names: Sequence[str], rows: Any, /) -> Sequence[Any]:
+        """The outputs of these names."""
+        ...
+
+
 class Draft:
     """A converter's graph, fed by columns; its outputs are not chosen yet."""
 
-    def __init__(self, converted: bytes, inputs: Sequence[Input], *, matrix: bool) -> None:
-        """`matrix`: the graph takes all inputs as one float matrix. Raises InvalidInput for what is no such graph."""
+    def __init__(
+        self,
+        converted: bytes,
+        inputs: Sequence[Input],
+        *,
+        matrix: bool,
+        opened: Callable[[bytes], Session] | None = None,
+    ) -> None:
+        """`matrix`: the graph takes all inputs as one float matrix. A graph that is not trusted is `opened` elsewhere.
+
+        Raises InvalidInput for what is no such graph.
+        """
         model = parse(converted)
         if matrix:
             self.thresholds = _thresholds(model, inputs)
@@ -68,13 +90,15 @@ class Draft:
         self.inputs = tuple(inputs)
         self.model = onnx.compose.add_prefix(model, _MODEL)
         _feed(self.model, inputs, matrix=matrix)
-        self._session = _session(self.model.SerializeToString())
+        self._session = (opened or _session)(self.model.SerializeToString())
         self._outputs = [each.name for each in self._session.get_outputs() if each.type.startswith("tensor(")]
 
     def run(self, rows: Arrays) -> dict[str, NDArray[Any]]:
         """Every tensor that the graph gives, by name. Raises InvalidInput where it fails on rows the model answers."""
         try:
             found = self._session.run(self._outputs, dict(rows))
+        except BailiwickError:
+            raise
         except Exception as error:  # ONNX Runtime's errors have no common class but this
             raise InvalidInput(f"ONNX Runtime fails on it: {str(error).splitlines()[0][:300]}") from error
         return dict(zip(self._outputs, found, strict=True))

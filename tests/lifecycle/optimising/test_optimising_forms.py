@@ -96,7 +96,7 @@ def test_forms_of_what_people_bring(name: str, forms_of: Run) -> None:
     if name.startswith("layers"):
         assert forms["int8 dynamic"].size_bytes < forms["as it is"].size_bytes
         assert not forms["float16"].problem
-    assert bool(forms["student"].package) == (kind != "classes")
+    assert forms["student"].package
 
 
 def test_convolutions_are_quantised_and_fed_with_lists(forms_of: Run) -> None:
@@ -175,9 +175,8 @@ def test_leaves_set_anew_bring_fewer_trees_closer_to_all_of_them(name: str) -> N
         for rows in (slice(HALF, HALF + 500), slice(HALF + 500, None))
     )
     (whole,) = answers(runtime_of(package_of(name)), judged).values()
-    count = tree_count(model) // 2
     off = []
-    for made in (first_trees(model, count), pruned(model, count, known)):
+    for made in (first_trees(model, 50), pruned(model, 50, known)):
         (found,) = answers(runtime_of(made.SerializeToString()), judged).values()
         off.append(float(np.square(found - whole).mean()))
     print(name, off)
@@ -187,7 +186,7 @@ def test_leaves_set_anew_bring_fewer_trees_closer_to_all_of_them(name: str) -> N
 def test_trees_that_speak_for_one_class_each_stay_in_whole_rounds() -> None:
     model = onnx.load_from_string(package_of("lightgbm_classes"))
     assert tree_count(model) == 120
-    assert tree_count(first_trees(model, 50)) == 48
+    assert tree_count(first_trees(model, 41)) == 48
     with pytest.raises(InvalidInput, match="every class"):
         first_trees(model, 2)
 
@@ -323,5 +322,5 @@ def test_graphs_of_converters_that_name_no_operator_set_of_onnx_have_forms_too()
     kept = [each for each in model.opset_import if each.domain]
     del model.opset_import[:]
     model.opset_import.extend(kept)
-    made = candidates(model.SerializeToString(), {}, None, distil=False)
+    made = candidates(model.SerializeToString(), {}, {}, distil=False)
     assert next(made).package

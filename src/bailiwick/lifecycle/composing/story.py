@@ -19,10 +19,13 @@ from bailiwick.core.errors import Conflict, InvalidInput
 from bailiwick.lifecycle.assessing import Assessment, Labelled, assess
 from bailiwick.lifecycle.composing.merging import CannotMerge, merged
 from bailiwick.lifecycle.packaging import gate
+from bailiwick.lifecycle.packaging.graphs import Graphs, tried
 from bailiwick.lifecycle.packaging.probing import Answers, Arrays, answers, probes_of, taken
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import load, written
+from bailiwick.pyfunc.housing import housing_of
 from bailiwick.pyfunc.mlmodel import Column
+from bailiwick.pyfunc.process import ModelGone
 from bailiwick.registry.model import ModelVersion
 from bailiwick.registry.rows import require_live
 from bailiwick.serving.python_runtime import PythonModels
@@ -144,7 +147,8 @@ def _graph(
             joined = merged(composition, _loaded(composition, parts))
         except CannotMerge as error:
             return None, _apart(error.message)
-        return _compared(runtime, joined)
+        with tried(housing_of(platform.settings), platform.settings.models_seconds) as graphs:
+            return _compared(runtime, joined, graphs)
     finally:
         runtime.close()
 
@@ -153,7 +157,7 @@ def _loaded(composition: Composition, parts: dict[str, Path]) -> dict[str, onnx.
     return {step.package: load(parts[step.package].read_bytes()) for step in composition.steps if step.runtime == ONNX}
 
 
-def _compared(runtime: Runtime, joined: bytes) -> tuple[bytes | None, dict[str, Any]]:
+def _compared(runtime: Runtime, joined: bytes, graphs: Graphs) -> tuple[bytes | None, dict[str, Any]]:
     columns = [Column(spec.name, spec.datatype, spec.shape) for spec in runtime.signature.inputs]
     probes = probes_of(columns, [], thresholds={}, texts=[])
     names = [spec.name for spec in runtime.signature.outputs]
@@ -170,8 +174,8 @@ def _compared(runtime: Runtime, joined: bytes) -> tuple[bytes | None, dict[str, 
     expected, refused = answers(ask, probes.rows)
     rows = taken(probes.rows, ~refused)
     try:
-        found = gate.served(joined, rows, names)
-    except InvalidInput as error:
+        found = gate.served(graphs.open(joined), rows, names)
+    except (InvalidInput, ModelGone) as error:
         return None, _apart(error.message)
     report = compare(rows, expected, found, probes=probes.made, tolerance=TOLERANCE)
     if not report.passed:

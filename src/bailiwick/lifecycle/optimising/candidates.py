@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
-from bailiwick.core.errors import BailiwickError
-from bailiwick.features.model import OUTPUT
+from bailiwick.core.errors import BailiwickError, InvalidInput
+from bailiwick.lifecycle.optimising.parts import DENSE, PRODUCTS, has_products
 from bailiwick.lifecycle.optimising.rows import Columns, batches_of
-from bailiwick.lifecycle.optimising.trees import DENSE, PRODUCTS, has_products, pruned, student, tree_count
+from bailiwick.lifecycle.optimising.students import student
+from bailiwick.lifecycle.optimising.trees import pruned, whole
 from bailiwick.training.metadata import kept_elsewhere
 
 SHARES = (75, 50, 25)
-LEAST_TREES = 8
 FORMS = ("graph", "int8 dynamic", "int8 static", "float16", *(f"{share} % of trees" for share in SHARES), "student")
 _BATCH = 256
 _OPSET = 15
@@ -40,11 +40,10 @@ class Candidate:
 
 
 def candidates(
-    package: bytes, columns: Columns, answers: NDArray[Any] | None, *, distil: bool, output: str = OUTPUT
+    package: bytes, columns: Columns, answers: Mapping[str, NDArray[Any]], *, distil: bool
 ) -> Iterator[Candidate]:
-    """Every form of a package, made with rows of its inputs that nothing is judged on, and what it answers to them.
-
-    Without `answers` that are one number a row no student can be taught.
+    """Every form of a package, made with rows of its inputs that nothing is judged on, and what it answers to them: all
+    of its outputs, which a student is taught.
     """
     model = onnx.load_from_string(package)
     if all(each.domain not in {"", "ai.onnx"} for each in model.opset_import):  # as converters of boosters leave it
@@ -57,21 +56,12 @@ def candidates(
     products = "" if has_products(model) else nothing
     yield _made("int8 static", model, lambda: _static(package, columns), products)
     yield _made("float16", model, lambda: _float16(model), products)
-    trees = tree_count(model)
     for share in SHARES:
-        count = trees * share // 100
-        few = (
-            ""
-            if count >= LEAST_TREES
-            else f"{trees} trees are too few to leave some out"
-            if trees
-            else "it has no trees, or several ensembles of them"
+        yield _made(
+            f"{share} % of trees", model, lambda share=share: pruned(model, share, columns), whole(model, share)
         )
-        yield _made(f"{share} % of trees", model, lambda count=count: pruned(model, count, columns), few)
     why = "" if distil else "not asked for (--distil)"
-    if answers is None and distil:
-        why = "a student answers with one probability or number, and the model with others"
-    yield _made("student", model, lambda: student(model, columns, answers, output), why)
+    yield _made("student", model, lambda: student(model, columns, answers), why)
 
 
 def _made(name: str, original: onnx.ModelProto, make: Any, reason: str = "") -> Candidate:
@@ -79,6 +69,8 @@ def _made(name: str, original: onnx.ModelProto, make: Any, reason: str = "") -> 
         return Candidate(name, None, reason)
     try:
         made = make()
+    except InvalidInput as error:  # in our own words
+        return Candidate(name, None, error.message)
     except (
         BailiwickError,
         ValueError,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -59,9 +59,18 @@ class Judge(Protocol):
         ...
 
 
-def judge_of(signature: Signature, rows: pa.Table, label: str, positive: Any, output: str = "") -> Judge:
+def judge_of(
+    signature: Signature,
+    rows: pa.Table,
+    label: str,
+    positive: Any,
+    output: str = "",
+    *,
+    classes: Callable[[str], Sequence[str] | None] = lambda _: None,
+) -> Judge:
     """What judges a version by its outputs: by `output`, or else by the one that says most.
 
+    `classes` tells what the columns of an output are called; where nobody knows, labels are their places, from 0.
     Raises InvalidInput for an output that there is not, a label that does not suit it, and outputs that are of no kind.
     """
     known = {spec.name: spec for spec in signature.outputs}
@@ -77,11 +86,13 @@ def judge_of(signature: Signature, rows: pa.Table, label: str, positive: Any, ou
         raise InvalidInput(
             f"Output {chosen.name!r} is {chosen.datatype} {list(chosen.shape)}, which no label can be held against."
         )
+    if _says(chosen) == _MANY and _is_list(rows[label].type):
+        return _Number(_several(rows, label, chosen.width), chosen.name)
     if _says(chosen) == _MANY:
-        return _Classes(_indices(rows, label, chosen.width), chosen.name)
+        return _Classes(_indices(rows, label, chosen.width, classes(chosen.name)), chosen.name)
     if _says(chosen) == _NUMBER:
-        return _Number(_numbers(rows, label), chosen.name)
-    return _Class(_texts(rows[label]), chosen.name)
+        return _Number(_numbers(rows, label).reshape(-1, 1), chosen.name)
+    return _Class(_texts(rows[label], numbers=chosen.datatype not in {"BYTES", "BOOL"}), chosen.name)
 
 
 _PROBABILITY, _MANY, _NUMBER, _CLASS, _OTHER = range(5)
@@ -118,7 +129,7 @@ class _Positive:
 
 @dataclass(slots=True)
 class _Classes:
-    """Probabilities of classes 0, 1, …, or scores, of which the largest is meant."""
+    """Probabilities of classes, or scores, of which the largest is meant; `labels` are columns."""
 
     labels: NDArray[np.int64]
     output: str
@@ -167,34 +178,73 @@ class _Class:
 
 @dataclass(slots=True)
 class _Number:
+    """One number, or several: then every measure is their mean, and each counts as much as its unit makes it."""
+
     labels: NDArray[np.float64]
     output: str
     metric: str = "mae"
     kind: str = "number"
 
     def quality(self, answers: Mapping[str, NDArray[Any]]) -> Quality:
-        values = answers[self.output].reshape(-1).astype(np.float64)
+        values = answers[self.output].reshape(self.labels.shape).astype(np.float64)
         if not np.isfinite(values).all():
             raise InvalidInput(f"Output {self.output!r} is not finite in every row.")
         off = values - self.labels
-        spread = float(np.square(self.labels - self.labels.mean()).mean())
-        metrics = {"mae": float(np.abs(off).mean()), "rmse": float(np.sqrt(np.square(off).mean()))}
-        if spread:
-            metrics["r2"] = 1 - float(np.square(off).mean()) / spread
-        losses = {"mae": np.abs(off), "mse": np.square(off)}
-        return Quality({**metrics, "mse": metrics["rmse"] ** 2, "rows": float(len(off))}, losses, values)
+        square = np.square(off)
+        spread = np.square(self.labels - self.labels.mean(axis=0)).mean(axis=0)
+        metrics = {"mae": float(np.abs(off).mean()), "rmse": float(np.sqrt(square.mean()))}
+        if spread.all():
+            metrics["r2"] = float((1 - square.mean(axis=0) / spread).mean())
+        losses = {"mae": np.abs(off).mean(axis=1), "mse": square.mean(axis=1)}
+        answered = values.ravel() if values.size == len(values) else values
+        return Quality({**metrics, "mse": metrics["rmse"] ** 2, "rows": float(len(off))}, losses, answered)
 
     def margin(self, original: Quality, metric: str) -> float:
         return _RELATIVE * float(original.losses[metric].mean())
 
 
-def _indices(rows: pa.Table, label: str, width: int) -> NDArray[np.int64]:
+def _indices(rows: pa.Table, label: str, width: int, classes: Sequence[str] | None) -> NDArray[np.int64]:
+    """The column that each label is of: by its name where that is known, else the label itself."""
+    if classes is not None:
+        texts = _texts(rows[label], numbers=all(each.lstrip("-").isdecimal() for each in classes))
+        found = np.array(
+            [{name: place for place, name in enumerate(classes)}.get(each, -1) for each in texts], np.int64
+        )
+        if (found < 0).any():
+            strange = str(texts[found < 0][0])
+            raise InvalidInput(f"Label {strange[:100]!r} is no class: the model tells {_listed(classes)}.")
+        return found
+    if pa.types.is_string(rows[label].type) or pa.types.is_large_string(rows[label].type):
+        raise InvalidInput(
+            f"Label column {label!r} is text, and the model says nowhere what its {width} classes are called.",
+            hint=f"Give their places as labels, 0 to {width - 1}.",
+        )
     numbers = _numbers(rows, label)
     whole = numbers.astype(np.int64)
-    strange = numbers[(whole != numbers) | (whole < 0) | (whole >= width)]
-    if len(strange):
-        raise InvalidInput(f"Label {strange[0]:g} is no class: the model tells {width}, which are 0 to {width - 1}.")
+    strange_ones = numbers[(whole != numbers) | (whole < 0) | (whole >= width)]
+    if len(strange_ones):
+        raise InvalidInput(
+            f"Label {strange_ones[0]:g} is no class: the model tells {width}, which are 0 to {width - 1}.",
+            hint=f"If it answers with {width} numbers of other things, the column must have lists of {width}.",
+        )
     return whole
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join(each[:50] for each in names[:most]) + (", …" if len(names) > most else "")
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _several(rows: pa.Table, label: str, width: int) -> NDArray[np.float64]:
+    """A list of so many numbers in each row."""
+    flat = rows[label].combine_chunks().flatten()
+    lengths = pc.list_value_length(rows[label])
+    if flat.null_count or not pc.all(pc.equal(lengths, width)).as_py():
+        raise InvalidInput(f"Label column {label!r} must have {width} numbers in every list, as the model answers.")
+    return _numbers(pa.table({label: flat}), label).reshape(-1, width)
 
 
 def _numbers(rows: pa.Table, label: str) -> NDArray[np.float64]:
@@ -207,9 +257,12 @@ def _numbers(rows: pa.Table, label: str) -> NDArray[np.float64]:
     return numbers
 
 
-def _texts(column: pa.ChunkedArray) -> NDArray[np.str_]:
+def _texts(column: pa.ChunkedArray, *, numbers: bool = False) -> NDArray[np.str_]:
+    """Labels as classes are written; with `numbers` true and false are 1 and 0."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_floating(column.type) and pc.all(pc.equal(pc.floor(column), column)).as_py():
         column = column.cast(pa.int64(), safe=False)
+    if numbers and pa.types.is_boolean(column.type):
+        column = column.cast(pa.int64())
     return np.array([str(each) for each in column.to_pylist()], np.str_)

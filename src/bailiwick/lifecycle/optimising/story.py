@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import onnx
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import BailiwickError, CheckFailed, Conflict, InvalidInput
@@ -16,6 +14,7 @@ from bailiwick.evaluation.gates import Gate, check_gates, parse_gate
 from bailiwick.lifecycle.assessing import Labelled
 from bailiwick.lifecycle.optimising.alone import measuring_alone
 from bailiwick.lifecycle.optimising.candidates import FORMS, Candidate, candidates
+from bailiwick.lifecycle.optimising.classes import class_names
 from bailiwick.lifecycle.optimising.judging import ERROR, held_together, refuted
 from bailiwick.lifecycle.optimising.measuring import (
     SECONDS,
@@ -195,13 +194,21 @@ class _Bench:
         signature = self.runtime.signature
         held = read_rows(labelled, signature.inputs)
         known, judged = held.slice(0, len(held) // 4), held.slice(len(held) // 4)
-        self.judge: Judge = judge_of(signature, judged, labelled.label, labelled.positive, wanted.output)
-        if gates and self.judge.kind != "probability":
-            raise InvalidInput("Gates are about the probability of a positive, which this version does not tell.")
         self.known = columns_of(known, signature.inputs)
         self.columns = columns_of(judged, signature.inputs)
         self.rows = len(judged)
-        self.original = self.judge.quality(answers(self.runtime, self.columns))
+        answered = answers(self.runtime, self.columns)
+        self.judge: Judge = judge_of(
+            signature,
+            judged,
+            labelled.label,
+            labelled.positive,
+            wanted.output,
+            classes=lambda name: class_names(onnx.load_from_string(package), answered, name),
+        )
+        if gates and self.judge.kind != "probability":
+            raise InvalidInput("Gates are about the probability of a positive, which this version does not tell.")
+        self.original = self.judge.quality(answered)
         if (wanted.metric or self.judge.metric) not in self.original.losses:
             raise InvalidInput.choice("Metric to compare by", wanted.metric, self.original.losses)
         self.metric = wanted.metric or self.judge.metric
@@ -210,9 +217,7 @@ class _Bench:
     def run(self) -> Optimised:
         """Everything, in order."""
         made = [Candidate(ORIGINAL, self.package)]
-        for each in candidates(
-            self.package, self.known, self._taught(), distil=self.wanted.distil, output=self.judge.output
-        ):
+        for each in candidates(self.package, self.known, answers(self.runtime, self.known), distil=self.wanted.distil):
             self.watch(f"Making: {each.name}", 0.02 + 0.2 * len(made) / len(FORMS))
             made.append(each)
         forms = self._judged(made)
@@ -254,12 +259,6 @@ class _Bench:
         if self.wanted.form or self.wanted.p99_ms is not None:
             return next((each for each in usable if each.name == self.wanted.form), forms[0])
         return min((each for each in usable if each.speed.faster), key=lambda each: each.speed.ratio, default=forms[0])
-
-    def _taught(self) -> NDArray[Any] | None:
-        """What a student would be taught; None where it is more than a number a row."""
-        if self.judge.kind not in {"probability", "number"}:
-            return None
-        return np.asarray(answers(self.runtime, self.known)[self.judge.output], np.float32).reshape(-1)
 
     def _speed(self, form: Measured) -> Speed:
         assert form.package is not None
