@@ -12,7 +12,9 @@ from bailiwick.app import open_platform
 from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.testing.clock import FakeClock
+from tests_support import postgres
 from tests_support.fraud_project import CODE, PROJECT, rows
+from tests_support.rows_there import TABLE, There
 
 
 @pytest.fixture
@@ -40,3 +42,18 @@ def platform(settings: Settings, sqlite_template: Path, clock: FakeClock) -> Ite
     opened = open_platform(settings, clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def there(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[There]:
+    """Rows of the fraud project on an engine."""
+    source = '"' + TABLE.replace('"', '""') + '"'
+    if request.param == "duckdb":
+        made = There("duckdb", f"duckdb:///{tmp_path / 'fraud.duckdb'}", source)
+        made.put(rows())
+        yield made
+        return
+    with postgres.passing_database() as url:
+        made = There("postgresql", url, source)
+        made.put(rows())
+        yield made

@@ -46,7 +46,7 @@ def test_a_refusal_says_what_is_missing_and_where_it_is_decided(platform: Platfo
     assert (request.target, request.author, request.requested_by) == (target, EDITOR.identity, EDITOR.identity)
     assert f"late version 1 may not become {target!r}: nobody has requested approval." in refusal.message
     assert f"approve request {request.id} at http://127.0.0.1:8600/approvals#request-{request.id}" in refusal.message
-    assert "Request approval of late version 1" in refusal.hint
+    assert "must approve it: `bailiwick models approve REQUEST`" in refusal.hint
     again = _refused(platform, target)
     assert [each.id for each in platform.governance.requests("default")] == [request.id]
     assert f"request {request.id} has 0 of 1 approvals" in again.message

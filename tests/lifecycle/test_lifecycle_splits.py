@@ -46,7 +46,9 @@ def _divided(platform: Platform, admin: Actor, folder: Path, table: pa.Table) ->
         actor=admin,
         submitted_by=admin.identity,
     )
-    return project, divided(platform, project, context), snapshot
+    found = divided(platform, project, context)
+    assert isinstance(found, DividedRows)
+    return project, found, snapshot
 
 
 def _by_hand(table: pa.Table, holdout: Holdout, valid: float = 0.2) -> tuple[pa.Table, pa.Table, pa.Table]:

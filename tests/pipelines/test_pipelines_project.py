@@ -113,7 +113,7 @@ foo: 1
     expected = {
         "  bailiwick.yaml:1: project 'Flights' does not do: 1 to 63 of a-z 0-9 _ -",
         "  bailiwick.yaml:2: data.time is missing",
-        "  bailiwick.yaml:4: data.tme is not a known key; there are: changes, checks, key, label, read, schema, source, split, stakeholders, statistics, subject, time. Did you mean 'time'?",
+        "  bailiwick.yaml:4: data.tme is not a known key; there are: changes, checks, engine, key, label, read, schema, source, split, stakeholders, statistics, subject, time. Did you mean 'time'?",
         "  bailiwick.yaml:7: features.late column 'late' is the label, so it cannot be a feature",
         "  bailiwick.yaml:8: features.a {'bucketize': 10, 'x': 1} is not a transform",
         "  bailiwick.yaml:9: features.a 'a' is given twice; the first is on line 8",

@@ -7,8 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from bailiwick.adapters.spark.session import is_spark
 from bailiwick.core.errors import InvalidInput
-from bailiwick.data.engines.engine import Engine
-from bailiwick.data.reading.databases import without_password
+from bailiwick.data.engines.engine import Engine, engine_name
 
 FORMS = (
     "duckdb", "duckdb:///FILE", "postgresql://…", "spark", "local[*]", "spark://HOST:PORT", "sc://HOST:PORT", "bigquery://PROJECT",
@@ -47,4 +46,4 @@ def open_engine(url: str, source: str, base: Path) -> Engine:
         from bailiwick.adapters.warehouses.snowflake import SnowflakeEngine
 
         return SnowflakeEngine.of_source(url, source)
-    raise InvalidInput.choice("Engine", without_password(url), FORMS)
+    raise InvalidInput.choice("Engine", engine_name(url), FORMS)

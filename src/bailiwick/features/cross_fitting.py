@@ -28,14 +28,17 @@ class TrainingGraphs:
         self._graph = graph
         self._folds = [FeatureGraph(compile_features(fitted), threads=threads) for fitted in folds]
 
-    def run(self, rows: pa.Table, *, start: int = 0) -> NDArray[np.float32]:
-        """The feature matrix of rows that were fitted on, the first of which was row `start`."""
+    def run(self, rows: pa.Table, *, start: int = 0, folds: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """The feature matrix of rows that were fitted on: the first of them was row `start`, or their `folds` are given."""
         if not self._folds:
             return self._graph.run(rows)
         matrix = np.empty((rows.num_rows, len(self.names)), np.float32)
         for fold, graph in enumerate(self._folds):
             places = np.arange((fold - start) % len(self._folds), rows.num_rows, len(self._folds))
-            matrix[places] = graph.run(rows.take(places))
+            if folds is not None:
+                places = np.flatnonzero(folds == fold)
+            if len(places):
+                matrix[places] = graph.run(rows.take(places))
         return matrix
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.features.derived import Derived
-from bailiwick.features.learning import LEARNERS, Learner
+from bailiwick.features.learning import LEARNERS, Counted, Learner
 from bailiwick.features.learnt import absorb, dump
 from bailiwick.features.model import LIMIT, TRANSFORMS, FeatureSpec, FittedFeature, FittedFeatures
 
@@ -52,6 +52,11 @@ class Fitting:
             known = None if labels is None else labels[first : first + _ROWS_AT_ONCE]
             for learner in self._learners:
                 learner.update(part, start=start + first, labels=known)
+
+    def count(self, places: Sequence[int], rows: pa.Table, counted: Counted) -> None:
+        """Let the features at these places learn from different rows of all that they read, each there so often."""
+        for place in places:
+            self._learners[place].count(rows, counted)
 
     def merge(self, other: Fitting) -> None:
         """Learn what the other has learnt from other rows. Raises InvalidInput for features declared otherwise."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,11 +39,24 @@ Reads = Mapping[str, pa.DataType]
 Labels = NDArray[np.int64] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How often each of some rows is there; for target encoding, with which label and in which fold too."""
+
+    often: NDArray[np.int64]
+    labels: Labels = None
+    folds: NDArray[np.int64] | None = None
+
+
 class Learner(Protocol):
     """Counts rows, is merged with its like, and ends as fitted features."""
 
     def update(self, rows: pa.Table, *, start: int, labels: Labels) -> None:
         """Learn from rows of which the first is row `start` of the data."""
+        ...
+
+    def count(self, rows: pa.Table, beside: Counted) -> None:
+        """Learn from different rows, each of which is there so often."""
         ...
 
     def merge(self, other: Any) -> None:
@@ -64,8 +78,13 @@ class _Numeric:
         self.seen = Distribution()
 
     def update(self, rows: pa.Table, *, start: int, labels: Labels) -> None:  # noqa: ARG002
-        values = numbers(rows.column(self.source))
-        self.seen.update(np.clip(values, np.float32(-LIMIT), np.float32(LIMIT)))
+        self.seen.update(self._values(rows))
+
+    def count(self, rows: pa.Table, beside: Counted) -> None:
+        self.seen.update(self._values(rows), beside.often)
+
+    def _values(self, rows: pa.Table) -> NDArray[np.float32]:
+        return np.clip(numbers(rows.column(self.source)), np.float32(-LIMIT), np.float32(LIMIT))
 
     def merge(self, other: _Numeric) -> None:
         self.seen.merge(other.seen)
@@ -164,6 +183,9 @@ class _Category:
         counts = pc.value_counts(_keys(rows.column(self.source), self.datatype).drop_null())
         self.seen.update(counts.field("values").to_pylist(), counts.field("counts").to_pylist())
 
+    def count(self, rows: pa.Table, beside: Counted) -> None:
+        _count_keys(self.seen, [_keys(rows.column(self.source), self.datatype)], beside.often)
+
     def merge(self, other: _Category) -> None:
         self.seen.merge(other.seen)
 
@@ -202,6 +224,11 @@ class _Target:
         if labels is not None:
             self.seen.update(keys, labels, start=start)
 
+    def count(self, rows: pa.Table, beside: Counted) -> None:
+        keys = _keys(rows.column(self.source), self.datatype).to_pylist()
+        if beside.labels is not None and beside.folds is not None:
+            self.seen.count(keys, beside.often, beside.labels, beside.folds)
+
     def merge(self, other: _Target) -> None:
         self.seen.merge(other.seen)
 
@@ -231,6 +258,10 @@ class _Cross:
         pairs = zip(counted["first"].to_pylist(), counted["second"].to_pylist(), strict=True)
         self.seen.update(pairs, counted["count_all"].to_pylist())
 
+    def count(self, rows: pa.Table, beside: Counted) -> None:
+        keys = [_keys(rows.column(column), datatype) for column, datatype in self.datatypes.items()]
+        _count_keys(self.seen, keys, beside.often)
+
     def merge(self, other: _Cross) -> None:
         self.seen.merge(other.seen)
 
@@ -258,6 +289,15 @@ class _Vocabulary:
         found: Counter[str] = Counter()
         for text in texts(rows.column(self.source)).to_pylist():
             found.update(set(grams_of(text, self.spec.longest)))
+        self.seen.update(found.keys(), found.values())
+
+    def count(self, rows: pa.Table, beside: Counted) -> None:
+        if self.hashed:
+            return
+        found: Counter[str] = Counter()
+        for text, often in zip(texts(rows.column(self.source)).to_pylist(), beside.often.tolist(), strict=True):
+            for gram in set(grams_of(text, self.spec.longest)):
+                found[gram] += often
         self.seen.update(found.keys(), found.values())
 
     def merge(self, other: _Vocabulary) -> None:
@@ -295,8 +335,14 @@ class _Age:
         self.seen = Distribution()
 
     def update(self, rows: pa.Table, *, start: int, labels: Labels) -> None:  # noqa: ARG002
+        self.seen.update(self._days(rows))
+
+    def count(self, rows: pa.Table, beside: Counted) -> None:
+        self.seen.update(self._days(rows), beside.often)
+
+    def _days(self, rows: pa.Table) -> NDArray[np.float32]:
         source, until = (moments(rows.column(column)) for column in self.sources)
-        self.seen.update(((until - source) / DAY_MS).astype(np.float32))
+        return ((until - source) / DAY_MS).astype(np.float32)
 
     def merge(self, other: _Age) -> None:
         self.seen.merge(other.seen)
@@ -333,13 +379,18 @@ class _Computed:
         self.seen = Distribution()
 
     def update(self, rows: pa.Table, *, start: int, labels: Labels) -> None:  # noqa: ARG002
+        self.seen.update(self._values(rows))
+
+    def count(self, rows: pa.Table, beside: Counted) -> None:
+        self.seen.update(self._values(rows), beside.often)
+
+    def _values(self, rows: pa.Table) -> NDArray[np.float32]:
         columns: dict[str, NDArray[Any]] = {}
         for column, datatype in self.datatypes.items():
             found = rows.column(column)
             text = datatype == TEXTS
             columns[column] = texts(found).to_numpy(zero_copy_only=False) if text else numbers(found)
-        values = evaluate(self.expression, columns)
-        self.seen.update(np.clip(values, np.float32(-LIMIT), np.float32(LIMIT)))
+        return np.clip(evaluate(self.expression, columns), np.float32(-LIMIT), np.float32(LIMIT))
 
     def merge(self, other: _Computed) -> None:
         self.seen.merge(other.seen)
@@ -362,6 +413,9 @@ class _Nothing:
 
     def update(self, rows: pa.Table, *, start: int, labels: Labels) -> None:
         """Nothing is learnt from rows."""
+
+    def count(self, rows: pa.Table, beside: Counted) -> None:
+        """Nor from how often they are there."""
 
     def merge(self, other: _Nothing) -> None:
         """Nothing was learnt."""
@@ -407,6 +461,15 @@ def _category_datatype(spec: FeatureSpec, kind: pa.DataType) -> str:
             hint="For measured numbers choose `number`, `scale`, `log` or `bucketize`.",
         )
     return datatype
+
+
+def _count_keys(seen: Counts, columns: Sequence[pa.Array], often: NDArray[np.int64]) -> None:
+    """Of one column, or pairs of two; a row in which one is missing is none."""
+    found: Counter[Any] = Counter()
+    for *keys, count in zip(*(column.to_pylist() for column in columns), often.tolist(), strict=True):
+        if None not in keys:
+            found[keys[0] if len(keys) == 1 else tuple(keys)] += count
+    seen.update(found.keys(), found.values())
 
 
 def _keys(column: pa.ChunkedArray, datatype: str) -> pa.Array:

@@ -43,11 +43,16 @@ class Distribution:
         found._add(values, counts)
         return found
 
-    def update(self, values: NDArray[np.float32]) -> None:
-        """Count these values."""
-        seen = values[~np.isnan(values)]
+    def update(self, values: NDArray[np.float32], often: NDArray[np.int64] | None = None) -> None:
+        """Count these values, each once or so `often`."""
+        there = ~np.isnan(values)
+        seen = values[there] + np.float32(0)  # + 0 makes one of both zeros
+        if often is not None:
+            self.missing += int(often[~there].sum())
+            self._add(seen, often[there])
+            return
         self.missing += len(values) - len(seen)
-        self._add(*np.unique(seen + np.float32(0), return_counts=True))  # + 0 makes one of both zeros
+        self._add(*np.unique(seen, return_counts=True))
 
     def merge(self, other: Distribution) -> None:
         """Count what the other counted as well."""
@@ -187,6 +192,19 @@ class LabelCounts:
             for state, found in ((self.rows[fold], rows), (self.positive[fold], positive)):
                 present = {_MISSING if key is None else key: count for key, count in found.items()}
                 state.update(present.keys(), present.values())
+
+    def count(
+        self,
+        keys: Sequence[Key | None],
+        often: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        folds: NDArray[np.int64],
+    ) -> None:
+        """Rows of a key, a label and a fold, each so often."""
+        for key, count, label, fold in zip(keys, often.tolist(), labels.tolist(), folds.tolist(), strict=True):
+            known = _MISSING if key is None else key
+            self.rows[fold].update([known], [count])
+            self.positive[fold].update([known], [count * label])
 
     def merge(self, other: LabelCounts) -> None:
         """Count what the other counted as well."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bailiwick.core.settings import Settings
+from bailiwick.data.engines.engine import OpenEngine
 from bailiwick.data.service import DataService
 from bailiwick.endpoints.log import PredictionLogs
 from bailiwick.endpoints.past import PastPredictions
@@ -55,6 +56,7 @@ class Platform:
     workspaces: WorkspaceService
     journal: JournalReader
     data: DataService
+    open_engine: OpenEngine
     tracking: TrackingService
     artifacts: ArtifactService
     logged_models: LoggedModelService

@@ -23,6 +23,7 @@ from bailiwick.pipelines.sections import (
     MadeModel,
     Monitor,
     Name,
+    Reading,
     Retrain,
     Section,
     Train,
@@ -128,6 +129,7 @@ def _contradictions(document: Document) -> list[Problem]:
             message = f"column {column!r} is the {what}, so it cannot be a feature. Remove it."
             found.append(Problem(document.line(("features", column)), f"features.{column}", message))
     found.extend(_split_problems(document))
+    found.extend(_engine_problems(document))
     ramp = _at(document.value, *_RAMP)
     numbers = isinstance(ramp, list) and ramp and all(type(share) in {int, float} for share in ramp)
     if numbers and (ramp != sorted(set(ramp)) or ramp[-1] != 100):
@@ -159,6 +161,32 @@ def _split_problems(document: Document) -> list[Problem]:
     return [
         Problem(document.line(("data", "split", key)), f"data.split.{key}", f"{key} {message}") for key, message in told
     ]
+
+
+def _engine_problems(document: Document) -> list[Problem]:
+    """What cannot be done of rows that stay on an engine."""
+    if not _at(document.value, "data", "engine"):
+        return []
+    found: list[tuple[tuple[str, ...], str]] = []
+    read, left_out = _at(document.value, "data", "read"), Reading().model_dump(mode="json")
+    if isinstance(read, dict) and any(value != left_out.get(key) for key, value in read.items()):
+        found.append((("data", "read"), "says how files are read, and `data.engine` reads none. Remove one of them."))
+    if _at(document.value, "data", "split", "by") == "random":
+        why = "draws by the number of a row, and rows on an engine have none. Write `by: hash`, of `data.key`."
+        found.append((("data", "split", "by"), f"'random' {why}"))
+    for check, why in (("monotonic", "rows there have no order"), ("source_age", "an engine has no files")):
+        if _at(document.value, "data", "checks", check):
+            found.append((("data", "checks", check), f"cannot be decided on `data.engine`: {why}. Remove it."))
+    features = _at(document.value, "features")
+    for name, declared in features.items() if isinstance(features, dict) else ():
+        said = declared if isinstance(declared, dict) else {declared: None} if isinstance(declared, str) else {}
+        if "sklearn" in said:
+            why = "a scikit-learn pipeline is fitted to rows that are held together, and `data.engine` keeps them apart"
+            found.append((("features", name), f"{why}. Remove one of them."))
+        if "target" in said and not _at(document.value, "data", "key"):
+            why = "target encoding of rows on an engine divides them into folds by `data.key`. Name it."
+            found.append((("features", name), why))
+    return [Problem(document.line(path), ".".join(path), message) for path, message in found]
 
 
 _HOLDOUT_LEFT_OUT = holdout_text(Evaluate().holdout)

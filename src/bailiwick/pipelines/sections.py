@@ -218,7 +218,14 @@ class Data(Section):
 
     source: Words = Field(
         min_length=1,
-        description="Path or glob relative to the project file, URL of an object store, or of a database",
+        description="Path or glob relative to the project file, URL of an object store, or of a database; with `engine`, a table or a SELECT there",
+    )
+    engine: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2000,
+        description="Engine on which the rows stay: they are described, checked and divided there, and features are fitted there",
+        examples=["postgresql://me@db/warehouse", "duckdb:///flights.duckdb", "spark://master:7077"],
     )
     read: Reading = Field(default_factory=Reading, description="How the source is read")
     time: Text = Field(description="Column of the event time; splits and windows never look ahead of it")

@@ -29,6 +29,7 @@ from bailiwick.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, 
 from bailiwick.core.settings import Settings
 from bailiwick.data.reading.places import open_store
 from bailiwick.data.sources import open_source
+from bailiwick.lifecycle.batch.answerer import ProgramAnswerer, open_answerer
 from bailiwick.lifecycle.batch.encodings import ENCODINGS
 from bailiwick.lifecycle.batch.outputs import STATE
 from bailiwick.lifecycle.batch.parts import Job, cut
@@ -37,6 +38,7 @@ from bailiwick.lifecycle.lineage.walk import trace
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.registry.model import ModelVersion
 from bailiwick.security.roles import permissions_of
+from tests_support.logged_models import python_package
 from tests_support.s3 import fresh_bucket
 from tests_support.serving import package_bytes, signed
 
@@ -112,6 +114,58 @@ def score(platform: Platform, admin: Actor, version: ModelVersion, data: Path, t
         return score_source(platform, admin, source, version, str(tmp_path / out), **settings)  # type: ignore[arg-type]
 
     return run
+
+
+PARAMS = [{"name": "factor", "type": "double", "default": 2.0}]
+
+
+def test_params_are_held_to_what_the_model_declares_and_make_another_job(
+    platform: Platform, admin: Actor, data: Path, tmp_path: Path
+) -> None:
+    model = onnx.load_model_from_string(package_bytes(2))
+    metadata = {item.key: item.value for item in model.metadata_props}
+    signature = msgspec.json.decode(metadata["bailiwick.signature"]) | {"params": PARAMS}
+    helper.set_model_props(model, {**metadata, "bailiwick.signature": msgspec.json.encode(signature).decode()})
+    version = register(platform, admin, model.SerializeToString())
+
+    def run(**params: Any) -> Scored:
+        return score_to(platform, admin, version, data, str(tmp_path / "out"), params=params)
+
+    with pytest.raises(InvalidInput, match="Param 'facto' is not known; choose one of: factor"):
+        run(facto=1)
+    with pytest.raises(InvalidInput, match="'factor': Can not safely convert"):
+        run(factor="x")
+    scored = run(factor=3)
+    assert (scored.rows, scored.before) == (ROWS, 0)
+    assert run(factor=3).before == ROWS
+    assert platform.tracking.run("default", scored.run).params["params"] == '{"factor":3}'
+    with pytest.raises(Conflict, match="holds the answers of another"):
+        run(factor=4)
+
+
+def test_a_python_model_is_run_with_them(tmp_path: Path) -> None:
+    class Heard:
+        """A runtime that says what it was given."""
+
+        def __init__(self, runtime: Any) -> None:
+            self.signature, self.blocks = runtime.signature, runtime.blocks
+            self.given: list[dict[str, Any]] = []
+
+        def run_with(self, feed: Any, params: Any) -> Any:
+            self.given.append(params)
+            return [np.zeros(len(next(iter(feed.values()))), np.float32)]
+
+        def close(self) -> None:
+            """Nothing is held."""
+
+    package = python_package(tmp_path / "package", "class Model: ...", {"x": "FP32"}, {"y": "FP32"}, params=PARAMS)
+    answerer = open_answerer(Settings(home=tmp_path / "home"), package, {"factor": 3})
+    assert isinstance(answerer, ProgramAnswerer)
+    answerer.close()
+    heard = Heard(answerer._runtime)
+    answerer._runtime = heard  # type: ignore[assignment]
+    answerer.answer(pa.table({"x": [1.0, 2.0]}))
+    assert heard.given == [{"factor": 3.0}]
 
 
 def score_to(platform: Platform, actor: Actor, version: ModelVersion, data: Path, out: str, **options: Any) -> Scored:
@@ -307,7 +361,7 @@ def test_versions_are_named_by_alias_number_or_production(
     assert find_version(platform, "default", "late@2").number == 2
     with pytest.raises(NotFound):
         find_version(platform, "default", "late@worst")
-    with pytest.raises(InvalidInput, match="MODEL/NUMBER"):
+    with pytest.raises(InvalidInput, match="MODEL@NUMBER"):
         find_version(platform, "default", "late/x")
 
 

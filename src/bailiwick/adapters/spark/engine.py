@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+
+from bailiwick.adapters.spark.executors import Encoding, Packing
 from bailiwick.adapters.spark.frames import read_frame
 from bailiwick.adapters.spark.session import open_session, told_of
-from bailiwick.data.engines.engine import Row
+from bailiwick.adapters.spark.shipping import ship
+from bailiwick.data.engines.engine import Row, no_rows
 from bailiwick.data.engines.model import Column
 from bailiwick.data.engines.spark_dialect import SparkDialect, spark_column
 
@@ -49,6 +54,38 @@ class SparkEngine:
         with told_of(self.name):
             rows: list[Row] = self._session.sql(sql).collect()
         return rows
+
+    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """Packed by executors, which need what features need; the driver holds the answer of one partition."""
+        from pyspark.sql.pandas.types import to_arrow_schema
+
+        with told_of(self.name):
+            frame = self._session.sql(sql)
+            schema = to_arrow_schema(frame.schema)
+        yield no_rows(schema)
+        for batch in self._unpacked(frame, Packing(), schema.names):
+            yield from pa.Table.from_batches([batch]).cast(schema).to_batches()  # moments come in the session's zone
+
+    def encode(
+        self, sql: str, read: Sequence[str], graphs: Sequence[bytes], *, label: str, fold: str
+    ) -> Iterator[pa.RecordBatch]:
+        """By executors, whose Python needs onnxruntime too."""
+        with told_of(self.name):
+            frame = self._session.sql(sql)
+        yield from self._unpacked(frame, Encoding(tuple(graphs), tuple(read), label, fold), ["label", "matrix"])
+
+    def _unpacked(self, frame: Any, packing: Any, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with told_of(self.name):
+            ship(self._session)
+            places = frame.toDF(*[f"c{place}" for place in range(len(frame.columns))])
+            packed = places.mapInArrow(packing, "packed binary").toLocalIterator()
+        while True:
+            with told_of(self.name):
+                row = next(packed, None)
+            if row is None:
+                return
+            for batch in pa.ipc.open_stream(pa.py_buffer(bytes(row[0]))):
+                yield batch.rename_columns(list(names))
 
     def close(self) -> None:
         """Forget the name; stop the session if it was started for this."""

@@ -138,24 +138,28 @@ class _Run:
 
 
 def _volume(run: _Run, check: Volume) -> tuple[CheckResult, None]:
+    return volume(check, run.total, run.held.previous_rows), None
+
+
+def volume(check: Volume, total: int, before: int | None) -> CheckResult:
+    """The verdict on so many rows, after so many of the snapshot before."""
     wrong = []
-    if check.least is not None and run.total < check.least:
-        wrong.append(f"{some(run.total, 'row')} are fewer than the {check.least:,} that are asked for")
-    if check.most is not None and run.total > check.most:
-        wrong.append(f"{some(run.total, 'row')} are more than the {check.most:,} that are allowed")
-    before = run.held.previous_rows
+    if check.least is not None and total < check.least:
+        wrong.append(f"{some(total, 'row')} are fewer than the {check.least:,} that are asked for")
+    if check.most is not None and total > check.most:
+        wrong.append(f"{some(total, 'row')} are more than the {check.most:,} that are allowed")
     if check.of_previous is not None and before:
         low, high = check.of_previous
-        share = run.total / before
+        share = total / before
         if not low <= share <= high:
             wrong.append(
-                f"{some(run.total, 'row')} are {share:.0%} of the {before:,} of the snapshot before, not {low:.0%} to {high:.0%}"
+                f"{some(total, 'row')} are {share:.0%} of the {before:,} of the snapshot before, not {low:.0%} to {high:.0%}"
             )
-    measured = {"rows": float(run.total), "previous": None if before is None else float(before)}
+    measured = {"rows": float(total), "previous": None if before is None else float(before)}
     if not wrong:
-        return CheckResult(check, passed=True, message=f"{some(run.total, 'row')}.", measured=measured), None
+        return CheckResult(check, passed=True, message=f"{some(total, 'row')}.", measured=measured)
     fix = "Find out what the source left out or repeated, or change the bounds if it is to be so from now on."
-    return CheckResult(check, passed=False, message=f"{'; '.join(wrong)}.", fix=fix, measured=measured), None
+    return CheckResult(check, passed=False, message=f"{'; '.join(wrong)}.", fix=fix, measured=measured)
 
 
 def _freshness(run: _Run, check: Freshness) -> tuple[CheckResult, _Offence | None]:
@@ -172,13 +176,13 @@ def _freshness(run: _Run, check: Freshness) -> tuple[CheckResult, _Offence | Non
         wrong.append(f"no row has a time in {check.column}")
     elif age > check.max_age_ms:
         wrong.append(
-            f"the newest {check.column} is {to_text(newest)}, {_length(age)} before the data was taken; at most "
-            f"{_length(check.max_age_ms)} is allowed"
+            f"the newest {check.column} is {to_text(newest)}, {lasting(age)} before the data was taken; at most "
+            f"{lasting(check.max_age_ms)} is allowed"
         )
     if ahead:
         wrong.append(f"{check.column} lies in the future in {{rows}}")
     if not wrong:
-        told = f"The newest {check.column} is {_length(age or 0)} old."
+        told = f"The newest {check.column} is {lasting(age or 0)} old."
         return CheckResult(check, passed=True, message=told, measured=measured), None
     fix = "Find out why the source stopped, or whose clock is wrong; then ingest again."
     message = "; ".join(wrong)
@@ -196,8 +200,8 @@ def _source_age(run: _Run, check: SourceAge) -> tuple[CheckResult, None]:
     age = max(0, run.held.now - written)
     measured = {"written": float(written), "age_ms": float(age)}
     if age <= check.max_age_ms:
-        return CheckResult(check, passed=True, message=f"Written {_length(age)} ago.", measured=measured), None
-    message = f"The newest file was written {_length(age)} ago; at most {_length(check.max_age_ms)} is allowed."
+        return CheckResult(check, passed=True, message=f"Written {lasting(age)} ago.", measured=measured), None
+    message = f"The newest file was written {lasting(age)} ago; at most {lasting(check.max_age_ms)} is allowed."
     fix = "Find out why no newer file arrived; then ingest again."
     return CheckResult(check, passed=False, message=message, fix=fix, measured=measured), None
 
@@ -211,7 +215,7 @@ def _unique(run: _Run, check: Unique) -> tuple[CheckResult, _Offence | None]:
     )
     rows, values = run.rows.one("SELECT coalesce(sum(n), 0), count(*) FROM twice")
     missing = run.rows.one(f"SELECT count(*) FROM held WHERE {absent}")[0]
-    key = _and(check.columns)
+    key = joined(check.columns)
     measured = {"repeated_rows": float(rows), "repeated_values": float(values), "missing": float(missing)}
     if not rows and not missing:
         told = f"{key} differs in all {run.total:,} rows."
@@ -236,7 +240,7 @@ def _duplicates(run: _Run, check: Duplicates) -> tuple[CheckResult, _Offence | N
     surplus = int(run.rows.one("SELECT coalesce(sum(n - 1), 0) FROM groups")[0])
     share = surplus / run.total if run.total else 0.0
     measured = {"repeats": float(surplus), "share": share}
-    of = f" in {_and(check.columns)}" if check.columns else ""
+    of = f" in {joined(check.columns)}" if check.columns else ""
     if share <= check.allowed:
         told = (
             f"{some(surplus, 'row')} repeat an earlier one{of}." if surplus else f"No row repeats an earlier one{of}."
@@ -263,7 +267,7 @@ def _references(run: _Run, check: References) -> tuple[CheckResult, _Offence | N
     lost = f"FROM held WHERE {here} AND NOT EXISTS (SELECT 1 FROM other WHERE {same})"
     count, values = run.rows.one(f"SELECT count(*), count(DISTINCT ({', '.join(mine)})) {lost}")
     measured = {"rows": float(count), "values": float(values), "known": float(known)}
-    columns, targets = _and(check.columns), f"{_and(check.targets)} of {check.source}"
+    columns, targets = joined(check.columns), f"{joined(check.targets)} of {check.source}"
     if not count:
         told = f"Every {columns} is a {targets}."
         return CheckResult(check, passed=True, message=told, measured=measured), None
@@ -298,7 +302,7 @@ def _monotonic(run: _Run, check: Monotonic) -> tuple[CheckResult, _Offence | Non
     places = f"SELECT r FROM ({steps}) WHERE now {sign} before"
     count = run.rows.one(f"SELECT count(*) FROM ({places})")[0]
     measured = {"rows": float(count)}
-    of = f"{check.column} within {_and(check.within)}" if check.within else check.column
+    of = f"{check.column} within {joined(check.within)}" if check.within else check.column
     if not count:
         told = f"{of} {'always rises' if check.strictly else 'never falls'}."
         return CheckResult(check, passed=True, message=told, measured=measured), None
@@ -327,7 +331,7 @@ def _quoted(name: str) -> str:
     return name.replace('"', '""')
 
 
-def _length(milliseconds: int) -> str:
+def lasting(milliseconds: int) -> str:
     """`3 days`, `1.5 hours`: in the largest unit of which there is at least one."""
     for unit, size in _UNITS:
         if abs(milliseconds) >= size:
@@ -341,7 +345,8 @@ def some(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _and(names: Sequence[str]) -> str:
+def joined(names: Sequence[str]) -> str:
+    """`a and b`."""
     return " and ".join(names)
 
 

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import singledispatchmethod
 
+from bailiwick.core.errors import InvalidInput
 from bailiwick.data.engines import plan
 from bailiwick.data.engines.model import Column, Kind
 
@@ -67,6 +68,14 @@ class Dialect(ABC):
     @abstractmethod
     def innermost(self, column: Column, value: str) -> str:
         """How many innermost elements a list of lists has."""
+
+    def row_digest(self, columns: Sequence[Column]) -> str:  # noqa: ARG002
+        """SHA-256, in hexadecimal, of a row's values written so that no two different rows are written alike."""
+        raise InvalidInput(f"{self.name} describes data, and tells no digests of its rows.")
+
+    def word(self, digest: str, place: int) -> str:  # noqa: ARG002
+        """Eight hexadecimal digits of a digest, from the `place`-th on (from 1), as a whole number."""
+        raise InvalidInput(f"{self.name} describes data, and tells no digests of its rows.")
 
     def present(self, value: str) -> str:
         """How many rows have a value."""
@@ -176,6 +185,13 @@ class Dialect(ABC):
     def _(self, operation: plan.Failing, relation: str) -> str:
         counts = ", ".join(f"SUM(CASE WHEN NOT ({condition}\n) THEN 1 ELSE 0 END)" for condition in operation.of)
         return f"SELECT {counts} FROM {relation}"
+
+    @write.register
+    def _(self, operation: plan.Fingerprint, relation: str) -> str:
+        """Sums of words of the digests of rows: the same in any order of rows, and exact up to 2^31 of them on every engine."""
+        sums = ", ".join(f"SUM({self.word('h', 8 * place + 1)})" for place in range(8))
+        digests = f"SELECT {self.row_digest(operation.columns)} AS h FROM {relation}"
+        return f"SELECT COUNT(*), {sums} FROM ({digests}) AS d"
 
     def bin(self, edges: Sequence[float], below: str) -> str:
         """The number of the bin of `v`, by halves: ten comparisons for a thousand edges."""

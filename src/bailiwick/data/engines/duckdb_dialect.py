@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bailiwick.data.engines.dialect import Dialect, doubled, exact
 from bailiwick.data.engines.model import Column, Kind
@@ -62,6 +63,16 @@ class DuckDialect(Dialect):
         for _ in range(column.depth - 1):
             flat = f"FLATTEN({flat})"
         return f"LEN({flat})"
+
+    def row_digest(self, columns: Sequence[Column]) -> str:
+        return f"sha256(CAST(json_array({', '.join(self._json(column) for column in columns)}) AS VARCHAR))"
+
+    def _json(self, column: Column) -> str:
+        name = self.quote(column.name)
+        return f"hex({name})" if column.kind is Kind.BINARY and not column.depth else name
+
+    def word(self, digest: str, place: int) -> str:
+        return f"CAST('0x' || substr({digest}, {place:d}, 8) AS BIGINT)"
 
 
 def duckdb_column(name: str, declared: str) -> Column:

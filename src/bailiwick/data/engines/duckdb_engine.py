@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
+from bailiwick.data.duck import in_utc
 from bailiwick.data.engines.dialect import is_query
 from bailiwick.data.engines.duckdb_dialect import DuckDialect, duckdb_column
-from bailiwick.data.engines.engine import Row
+from bailiwick.data.engines.engine import Row, no_rows
 from bailiwick.data.engines.model import Column
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 else:
     duckdb, pa = deferred("duckdb"), deferred("pyarrow")
 
+_BATCH_ROWS = 65_536
 _READERS = {
     ".parquet": "read_parquet",
     ".csv": "read_csv",
@@ -56,6 +59,8 @@ class DuckEngine:
         if database is not None and not database.is_file():
             raise InvalidInput(f"Database {database} does not exist.")
         connection = duckdb.connect(str(database) if database else ":memory:", read_only=database is not None)
+        in_utc(connection)
+        connection.execute("SET python_enable_replacements = false")  # a name means a table, never a variable of ours
         connection.execute("BEGIN TRANSACTION")
         reader = _READERS.get(Path(source).suffix.lower()) if database is None and not is_query(source) else None
         if reader:
@@ -79,6 +84,15 @@ class DuckEngine:
         except duckdb.Error as error:
             raise InvalidInput(f"{self.name} on duckdb: {str(error).partition(chr(10))[0]}.") from error
         return rows
+
+    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """As DuckDB finds them."""
+        try:
+            reader = self._connection.sql(sql).to_arrow_reader(_BATCH_ROWS)
+            yield no_rows(reader.schema)
+            yield from reader
+        except duckdb.Error as error:
+            raise InvalidInput(f"{self.name} on duckdb: {str(error).partition(chr(10))[0]}.") from error
 
     def close(self) -> None:
         """Close the connection, unless it is another engine's."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from bailiwick.data.engines.dialect import Dialect
 from bailiwick.data.engines.model import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = Sequence[Any]
 
@@ -43,6 +47,50 @@ class Engine(Protocol):
     def close(self) -> None:
         """Let go of what was opened here; a session that was given stays open. May be called twice."""
         ...
+
+
+@runtime_checkable
+class RowEngine(Engine, Protocol):
+    """An engine that a training run may read: of the same state of the data, rows too, and never all of them at once."""
+
+    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a SELECT in its order, in batches; one without rows where there are none, so that types are known.
+
+        Nothing else may be asked before it has ended. Raises as `ask`.
+        """
+        ...
+
+
+@runtime_checkable
+class EncodingEngine(RowEngine, Protocol):
+    """An engine that runs the graph of the features itself, so that only the matrix leaves it."""
+
+    def encode(
+        self, sql: str, read: Sequence[str], graphs: Sequence[bytes], *, label: str, fold: str
+    ) -> Iterator[pa.RecordBatch]:
+        """Of the rows of a SELECT, whose columns are those `read`, batches of `label` and `matrix` (a list of floats a row) in
+        its order. Of several graphs (serialised), a row is run by that of its `fold`.
+        """
+        ...
+
+
+OpenEngine = Callable[[str, str, Path], Engine]
+"""Opens the engine at a URL over a source; relative paths start at the folder. Raises InvalidInput, MissingExtra, Unavailable."""
+
+
+def engine_name(url: str) -> str:
+    """What a record may say of an engine: no password, and no settings, for those may hold keys."""
+    address = url.partition("?")[0]
+    scheme, slashes, rest = address.partition("://")
+    who, at, place = rest.rpartition("@")
+    return f"{scheme}{slashes}{who.partition(':')[0]}{at}{place}"
+
+
+def no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    """What a stream begins with."""
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_pylist([], schema=schema)
 
 
 class ConnectedEngine:

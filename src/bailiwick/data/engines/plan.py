@@ -163,4 +163,25 @@ class Failing:
     of: tuple[str, ...]
 
 
-Operation = Presence | Totals | Sums | Bins | Numbers | Groups | Top | Repeats | Among | Lengths | Levels | Failing
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """One row: how many rows there are, and of the eight words of each row's SHA-256 the sums. Of all of these columns."""
+
+    columns: tuple[Column, ...]
+
+
+Operation = (
+    Presence
+    | Totals
+    | Sums
+    | Bins
+    | Numbers
+    | Groups
+    | Top
+    | Repeats
+    | Among
+    | Lengths
+    | Levels
+    | Failing
+    | Fingerprint
+)

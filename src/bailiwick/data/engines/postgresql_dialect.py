@@ -71,6 +71,14 @@ class PostgresDialect(Dialect):
     def innermost(self, column: Column, value: str) -> str:
         return f"CARDINALITY({value})"
 
+    def row_digest(self, columns: Sequence[Column]) -> str:
+        """A record as text quotes each value, and tells a missing one from an empty one."""
+        row = f"ROW({', '.join(self.quote(column.name) for column in columns)})::text"
+        return f"ENCODE(SHA256(CONVERT_TO({row}, 'UTF8')), 'hex')"
+
+    def word(self, digest: str, place: int) -> str:
+        return f"('x' || SUBSTR({digest}, {place:d}, 8))::bit(32)::bigint"
+
     def bin(self, edges: Sequence[float], below: str) -> str:
         if below == "<":  # PostgreSQL's own search by halves is several times as fast
             return f"WIDTH_BUCKET(v, '{{{', '.join(map(exact, edges))}}}'::float8[])" if edges else "0"

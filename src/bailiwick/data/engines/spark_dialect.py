@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bailiwick.data.engines.dialect import Dialect, exact
 from bailiwick.data.engines.model import Column, Kind
 
@@ -81,6 +83,14 @@ class SparkDialect(Dialect):
             )
 
         return added(column.depth, value)
+
+    def row_digest(self, columns: Sequence[Column]) -> str:
+        values = ", ".join(f"'v{place}', {self.quote(column.name)}" for place, column in enumerate(columns))
+        said = "MAP('ignoreNullFields', 'false', 'timeZone', 'UTC')"
+        return f"SHA2(TO_JSON(NAMED_STRUCT({values}), {said}), 256)"
+
+    def word(self, digest: str, place: int) -> str:
+        return f"CAST(CONV(SUBSTR({digest}, {place:d}, 8), 16, 10) AS BIGINT)"
 
 
 class DatabricksDialect(SparkDialect):

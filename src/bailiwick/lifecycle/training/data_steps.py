@@ -9,6 +9,9 @@ from pathlib import Path
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from bailiwick.core.errors import BailiwickError, CheckFailed, InvalidInput, Unavailable
+from bailiwick.data.engines.engine import engine_name
+from bailiwick.data.engines.standing import between, column_of, stand, time_column
+from bailiwick.data.engines.statistics import engine_statistics
 from bailiwick.data.model import Snapshot
 from bailiwick.data.schema import infer_schema, read_schema, schema_text, write_schema
 from bailiwick.data.sources import Source, SourceOptions, open_source, without_password
@@ -16,6 +19,7 @@ from bailiwick.data.statistics.streaming import stream_statistics
 from bailiwick.data.validation import Anomaly, validate
 from bailiwick.lifecycle.inspection import Taking, alarm_misfit, alarm_unreadable, inspect, require_usable
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.standing import opened
 from bailiwick.lifecycle.training.declared import declared_features
 from bailiwick.pipelines.model import JSON, StepContext
 from bailiwick.pipelines.project import Project
@@ -25,6 +29,8 @@ from bailiwick.pipelines.sections import Reading
 def ingest(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
     """Read the project's source, keep the rows of [start, end) event time, and make them a snapshot."""
     config = project.data
+    if config.engine:
+        return _ingest_there(platform, project, context)
     context.progress(0.1, f"reading {without_password(config.source)}")
     start, end = (_bound(context.params.get(name)) for name in ("start", "end"))
     with _told(platform, project, context, InvalidInput, Unavailable):
@@ -48,6 +54,41 @@ def ingest(platform: Platform, project: Project, context: StepContext) -> Mappin
         "digest": snapshot.digest,
         "rows": snapshot.rows,
         "statistics": _statistics(platform, snapshot),
+    }
+
+
+def _ingest_there(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
+    """The rows stay where they are: described, counted and checked there, and known by their digest."""
+    config = project.data
+    engine = engine_name(config.engine or "")
+    context.progress(0.1, f"looking at {config.source} on {engine}")
+    start, end = (_bound(context.params.get(name)) for name in ("start", "end"))
+    with _told(platform, project, context, InvalidInput, Unavailable), opened(platform, project) as there:
+        for name in _named_columns(project):
+            column_of(there, name, f"{config.source} on {engine}: column")
+        time = time_column(there, config.time)
+        rows = between(there, time, start, end)
+        standing = stand(rows, time, start=start, end=end)
+        if not standing.rows:
+            raise CheckFailed(f"{config.source} on {engine} has no rows between {start} and {end} (event time, ms).")
+        context.progress(0.3, f"describing {standing.rows:,} rows there")
+        statistics = engine_statistics(rows, project.name).SerializeToString(deterministic=True)
+        snapshot = platform.data.refer(
+            context.actor, project.name, standing, engine=engine, source=config.source, statistics=statistics
+        )
+        context.progress(0.8, f"{snapshot.rows:,} rows stay on {engine}")
+        span = None if start is None or end is None else end - start
+        taking = Taking(platform.records.clock(), end=end, span_ms=span)
+        found = inspect(
+            platform, context.actor.workspace, snapshot, project=project, taking=taking, there=rows
+        )  # fmt: skip
+    if found.failed:
+        context.progress(1.0, f"{snapshot.rows:,} rows; alarm: {', '.join(each.name for each in found.failed)}")
+    return {
+        "snapshot": snapshot.id,
+        "digest": snapshot.digest,
+        "rows": snapshot.rows,
+        "statistics": snapshot.statistics,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -18,7 +19,9 @@ from bailiwick.lifecycle.explaining.importance import BACKGROUND, ROWS, Importan
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import Scorer
 from bailiwick.lifecycle.training import matrices
-from bailiwick.lifecycle.training.splits import HOLDOUT, DividedRows, divided
+from bailiwick.lifecycle.training.engine_rows import EngineRows
+from bailiwick.lifecycle.training.shares import HOLDOUT
+from bailiwick.lifecycle.training.splits import DividedRows, divided
 from bailiwick.pipelines.model import JSON, StepContext
 from bailiwick.pipelines.project import Project
 
@@ -27,30 +30,30 @@ PRODUCTION = "production"
 
 def judge(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
     """Evaluate the package on the hold-out, by slice too, against the gates and against production."""
-    rows = divided(platform, project, context)
-    packages = [str(context.inputs["train"]["package"]), *_champion(platform, project, context)]
-    evaluation, *champion = _evaluations(platform, project, rows, packages)
-    gates = [parse_gate(text) for text in project.evaluate.gates]
-    results = check_gates(gates, evaluation, champion[0] if champion else None)
-    run = str(context.inputs["train"]["run"])
-    platform.tracking.log(context.actor, run, metrics={f"holdout_{k}": v for k, v in evaluation.metrics.items()})
-    failed = [result.message for result in results if not result.passed]
-    if failed:
-        raise CheckFailed(
-            f"{len(failed)} of {len(results)} gates say no.",
-            findings=failed,
-            hint="The version is not registered; improve the model or discuss the gate.",
-        )
-    context.progress(0.9, "how much each column matters")
-    importance = _importance(platform, project, rows, packages[0])
-    context.progress(1.0, f"AUC {evaluation.metrics['roc_auc']:.3f}, {len(results)} gates passed")
-    return {
-        "metrics": dict(evaluation.metrics),
-        "slices": _by_column(evaluation),
-        "gates": [result.message for result in results],
-        "rules": [result.gate for result in results],
-        "importance": msgspec.to_builtins(importance),
-    }
+    with closing(divided(platform, project, context)) as rows:
+        packages = [str(context.inputs["train"]["package"]), *_champion(platform, project, context)]
+        evaluation, *champion = _evaluations(platform, project, rows, packages)
+        gates = [parse_gate(text) for text in project.evaluate.gates]
+        results = check_gates(gates, evaluation, champion[0] if champion else None)
+        run = str(context.inputs["train"]["run"])
+        platform.tracking.log(context.actor, run, metrics={f"holdout_{k}": v for k, v in evaluation.metrics.items()})
+        failed = [result.message for result in results if not result.passed]
+        if failed:
+            raise CheckFailed(
+                f"{len(failed)} of {len(results)} gates say no.",
+                findings=failed,
+                hint="The version is not registered; improve the model or discuss the gate.",
+            )
+        context.progress(0.9, "how much each column matters")
+        importance = _importance(platform, project, rows, packages[0])
+        context.progress(1.0, f"AUC {evaluation.metrics['roc_auc']:.3f}, {len(results)} gates passed")
+        return {
+            "metrics": dict(evaluation.metrics),
+            "slices": _by_column(evaluation),
+            "gates": [result.message for result in results],
+            "rules": [result.gate for result in results],
+            "importance": msgspec.to_builtins(importance),
+        }
 
 
 def _champion(platform: Platform, project: Project, context: StepContext) -> list[str]:
@@ -67,7 +70,9 @@ def _champion(platform: Platform, project: Project, context: StepContext) -> lis
     return [champion.package]
 
 
-def _evaluations(platform: Platform, project: Project, rows: DividedRows, packages: list[str]) -> list[Evaluation]:
+def _evaluations(
+    platform: Platform, project: Project, rows: DividedRows | EngineRows, packages: list[str]
+) -> list[Evaluation]:
     """One a package, on the very same rows. Of these rows, the answers, labels and slices are held."""
     count = rows.counts[HOLDOUT]
     labels, first = np.empty(count, np.int64), 0
@@ -91,7 +96,7 @@ def _evaluations(platform: Platform, project: Project, rows: DividedRows, packag
     return [evaluate(labels, found, slices) for found in scores]
 
 
-def _importance(platform: Platform, project: Project, rows: DividedRows, package: str) -> Importance:
+def _importance(platform: Platform, project: Project, rows: DividedRows | EngineRows, package: str) -> Importance:
     """Of the newly trained package, on rows of the hold-out at even distances; or why not."""
     scorer = Scorer(platform, package)
     try:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from bailiwick.core.errors import Conflict
 from bailiwick.features.compilation import compile_features
 from bailiwick.features.cross_fitting import TrainingGraphs
 from bailiwick.features.fitting import Fitting
@@ -23,9 +24,11 @@ from bailiwick.features.labels import labels_of
 from bailiwick.features.model import FeatureSpec, FittedFeatures
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import Program
+from bailiwick.lifecycle.training.engine_rows import EngineRows
 from bailiwick.lifecycle.training.pipelines import SKLEARN, Collected, Judged, KeptPipeline, opset_for, settle
 from bailiwick.lifecycle.training.reference import spaced
-from bailiwick.lifecycle.training.splits import HOLDOUT, TRAIN, DividedRows
+from bailiwick.lifecycle.training.shares import HOLDOUT, TRAIN
+from bailiwick.lifecycle.training.splits import DividedRows
 from bailiwick.pipelines.model import JSON
 from bailiwick.pipelines.project import Project
 from bailiwick.training.model import Fold
@@ -59,8 +62,10 @@ class Fitted(msgspec.Struct, frozen=True):
         return found
 
 
-def fit(platform: Platform, project: Project, specs: Sequence[FeatureSpec], rows: DividedRows) -> Fitted:
-    """Learn from the known rows, in one pass; what scikit-learn pipelines read is collected in it, for they need it whole."""
+def fit(platform: Platform, project: Project, specs: Sequence[FeatureSpec], rows: DividedRows | EngineRows) -> Fitted:
+    """Learn from the known rows, in one pass; on an engine, from what it counts of them. What scikit-learn pipelines read is collected in it, for they need it whole."""
+    if isinstance(rows, EngineRows):
+        return Fitted(*rows.fit(specs))
     plain = [spec for spec in specs if spec.transform != SKLEARN]
     pipelines = [spec for spec in specs if spec.transform == SKLEARN]
     fitting: Fitting | None = None
@@ -89,7 +94,7 @@ def fit(platform: Platform, project: Project, specs: Sequence[FeatureSpec], rows
     return _with_pipelines(fitted, judged)
 
 
-def _step(rows: DividedRows) -> int:
+def _step(rows: DividedRows | EngineRows) -> int:
     return -(-rows.counts[HOLDOUT] // PARITY_ROWS)
 
 
@@ -155,12 +160,22 @@ class Matrix:
             each.close()
 
 
-def known_fold(project: Project, matrix: Matrix, rows: DividedRows) -> Fold:
+def known_fold(project: Project, matrix: Matrix, rows: DividedRows | EngineRows) -> Fold:
     """The rows that features were fitted on; what is made of labels, is made for each row without its own."""
     names = matrix.fitted.names
     values = np.empty((rows.known_rows, len(names)), np.float32)
     found = np.empty(rows.known_rows, np.int64)
     start = 0
+    if isinstance(rows, EngineRows):
+        for some, answers in rows.encoded(matrix.fitted.features, matrix.fitted.folds, threads=threads()):
+            values[start : start + len(some)] = some
+            found[start : start + len(some)] = answers
+            start += len(some)
+        if start != rows.known_rows:
+            raise Conflict(
+                f"{rows.known_rows:,} rows were counted, and {start:,} came.", hint="Rows changed meanwhile; run again."
+            )
+        return Fold(values, found, names)
     for part, places in rows.known(columns_of(project, matrix.fitted.inputs)):
         values[places] = matrix.learn(part, start=start)
         found[places] = labels(project, part)
@@ -168,13 +183,13 @@ def known_fold(project: Project, matrix: Matrix, rows: DividedRows) -> Fold:
     return Fold(values, found, names)
 
 
-def held_out(rows: DividedRows, columns: Sequence[str]) -> pa.Table:
+def held_out(rows: DividedRows | EngineRows, columns: Sequence[str]) -> pa.Table:
     """Rows for the parity gate: all that are held out, or as many of them, evenly spaced, as the gate may hold."""
     kept, _ = spaced(rows.holdout(list(columns)), step=_step(rows), most_bytes=PARITY_BYTES)
     return kept
 
 
-def two_folds(known: Fold, rows: DividedRows) -> tuple[Fold, Fold]:
+def two_folds(known: Fold, rows: DividedRows | EngineRows) -> tuple[Fold, Fold]:
     """Train and valid, as views."""
     cut = rows.counts[TRAIN]
     first, second = (

@@ -26,8 +26,8 @@ WATCHED_ROWS = 1000
 
 def fit(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
     """Fit the declared features on what the model may learn from, never on the hold-out."""
-    rows = divided(platform, project, context)
-    fitted = matrices.fit(platform, project, declared_features(project), rows)
+    with closing(divided(platform, project, context)) as rows:
+        fitted = matrices.fit(platform, project, declared_features(project), rows)
     stays = "".join(f"; {each.column} stays Python: {each.reason[: packing.TOLD]}" for each in fitted.kept)
     context.progress(1.0, f"{len(fitted.names)} columns{stays}")
     return matrices.keep(platform, fitted)
@@ -40,9 +40,8 @@ def search(platform: Platform, project: Project, context: StepContext) -> Mappin
         context.progress(1.0, "parameters of the version in production")
         found = TuneResult(params=known, value=None, trials=())
         return {"tuning": platform.blobs.put(msgspec.json.encode(found)), "trials": 0}
-    rows = divided(platform, project, context)
     fitted = matrices.read(platform, context.inputs["features"])
-    with closing(matrices.Matrix(platform, fitted)) as matrix:
+    with closing(divided(platform, project, context)) as rows, closing(matrices.Matrix(platform, fitted)) as matrix:
         train, valid = matrices.two_folds(matrices.known_fold(project, matrix, rows), rows)
     metric = project.train.tune.metric
 
@@ -73,9 +72,12 @@ def _known_parameters(
 def train(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
     """Fit the final model, package it as one ONNX graph; where that does not answer as the pipeline does, as Python."""
     tuned = msgspec.json.decode(platform.blobs.get(str(context.inputs["tune"]["tuning"])), type=TuneResult)
-    rows = divided(platform, project, context)
     fitted = matrices.read(platform, context.inputs["features"])
-    with TrainingRun(platform, project, context) as run, closing(matrices.Matrix(platform, fitted)) as matrix:
+    with (
+        closing(divided(platform, project, context)) as rows,
+        TrainingRun(platform, project, context) as run,
+        closing(matrices.Matrix(platform, fitted)) as matrix,
+    ):
         run.log_search(tuned)
         run.log_split(rows.split)
         known = matrices.known_fold(project, matrix, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from bailiwick.endpoints.log import output_column
 from bailiwick.lifecycle.evidence import card_evidence
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import Scorer, signature_of
+from bailiwick.lifecycle.training.engine_rows import EngineRows
 from bailiwick.lifecycle.training.recorded_columns import check_columns
 from bailiwick.lifecycle.training.reference import profile_of
 from bailiwick.lifecycle.training.splits import divided
@@ -76,14 +78,13 @@ def _reference(platform: Platform, project: Project, context: StepContext, packa
 
     Not the event time, of which every new window differs from all before.
     """
-    rows = divided(platform, project, context)
-    scorer = Scorer(platform, package)
-    try:
+    with closing(divided(platform, project, context)) as rows, closing(Scorer(platform, package)) as scorer:
         answers = np.concatenate([scorer.score(part) for part in rows.holdout(list(scorer.inputs))])
-    finally:
-        scorer.close()
-    names = [name for name in scorer.inputs if name != project.data.time]
-    of_inputs = profile_of(rows.all, names, rows=sum(rows.counts.values()))
+        names = [name for name in scorer.inputs if name != project.data.time]
+        if isinstance(rows, EngineRows):
+            of_inputs = rows.profile(names)
+        else:
+            of_inputs = profile_of(rows.all, names, rows=sum(rows.counts.values()))
     of_answers = build_profile(pa.table({output_column("probability"): answers}))
     return to_json(Profile(rows=of_inputs.rows, features=of_inputs.features + of_answers.features)).encode()
 

@@ -12,25 +12,28 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from bailiwick.core.canonical import digest_of
-from bailiwick.core.errors import CheckFailed, InvalidInput, NotFound
+from bailiwick.core.errors import InvalidInput, NotFound
 from bailiwick.data.arrow_types import is_time
 from bailiwick.data.model import Snapshot
 from bailiwick.data.service import DataService
-from bailiwick.data.splits import Kind, Split, assign
+from bailiwick.data.splits import Split, assign
 from bailiwick.lifecycle.inspection import require_usable
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.training.engine_rows import EngineRows, divided_there
+from bailiwick.lifecycle.training.shares import (
+    BATCH_BYTES,
+    HOLDOUT,
+    PARTS,
+    TRAIN,
+    VALID,
+    by_share,
+    check_sizes,
+    split_name,
+)
 from bailiwick.pipelines.model import StepContext
-from bailiwick.pipelines.notation import Holdout, holdout_text
+from bailiwick.pipelines.notation import Holdout
 from bailiwick.pipelines.project import Project
 from bailiwick.pipelines.sections import Split as Declared
-
-LEAST_ROWS = 200
-TRAIN, VALID, HOLDOUT = "train", "valid", "holdout"
-PARTS = (TRAIN, VALID, HOLDOUT)
-BATCH_BYTES = 32 << 20
-SHARE = 0.2
-"""Of the rows that judge, where a split that is not by time leaves it out."""
 
 Moments = npt.NDArray[np.int64]
 
@@ -66,6 +69,9 @@ class DividedRows:
             yield rows, places[first : first + rows.num_rows]
             first += rows.num_rows
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def holdout(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The rows that judge, in the snapshot's order."""
         yield from self._stream(columns, holdout=True)
@@ -98,39 +104,26 @@ class DividedRows:
         return places
 
 
-def divided(platform: Platform, project: Project, context: StepContext) -> DividedRows:
-    """The snapshot of this run, divided as the project says; the division is put on record with the snapshot.
+def divided(platform: Platform, project: Project, context: StepContext) -> DividedRows | EngineRows:
+    """The snapshot of this run, divided as the project says; the division is put on record with the snapshot. To be closed.
 
     Raises CheckFailed when a part has under 200 rows and while an alarm about the snapshot stands, InvalidInput for a column that rows cannot be divided by.
     """
     snapshot = platform.data.snapshot(context.actor.workspace, str(context.inputs["ingest"]["snapshot"]))
     require_usable(platform, context.actor.workspace, snapshot, project=project)
+    if snapshot.engine:
+        return divided_there(platform, project, context.actor, snapshot)
     declared = project.data.split or Declared()
     moments = _moments(platform.data, snapshot, project.data.time) if declared.by == "time" else None
     name = split_name(project)
     try:
         split = platform.data.split_of(snapshot.workspace, snapshot.id, name)
     except NotFound:
-        split = _by_time(moments, project) if moments is not None else _by_share(declared, project)
+        split = _by_time(moments, project) if moments is not None else by_share(declared, project)
         platform.data.split_snapshot(context.actor, snapshot.id, name, split)
     rows = DividedRows(platform.data, snapshot, split, _assigned(platform.data, snapshot, split, moments), moments)
-    _check_sizes(rows.counts)
+    check_sizes(rows.counts)
     return rows
-
-
-def split_name(project: Project) -> str:
-    """What the division is called on record: another one for other words in the project file."""
-    said = project.data.split.model_dump(mode="json") if project.data.split else {}
-    return f"training-{digest_of([said, holdout_text(project.evaluate.holdout), project.data.time])[:12]}"
-
-
-def _by_share(declared: Declared, project: Project) -> Split:
-    holdout = SHARE if declared.holdout is None else declared.holdout
-    known = 1 - holdout
-    shares = ((TRAIN, known * (1 - declared.valid)), (VALID, known * declared.valid), (HOLDOUT, holdout))
-    kind: Kind = declared.by
-    column = declared.column or (project.data.key if kind == "hash" else "")
-    return Split(kind, shares, column, declared.seed)
 
 
 def _by_time(moments: Moments, project: Project) -> Split:
@@ -139,7 +132,7 @@ def _by_time(moments: Moments, project: Project) -> Split:
     ordered = np.sort(moments)
     first, second = _cuts(ordered, project.evaluate.holdout, declared.valid)
     counts = {TRAIN: first, VALID: second - first, HOLDOUT: len(ordered) - second}
-    _check_sizes(counts)
+    check_sizes(counts)
     shares = tuple((name, count / len(ordered)) for name, count in counts.items())
     return Split("time", shares, project.data.time)
 
@@ -184,8 +177,3 @@ def _assigned(data: DataService, snapshot: Snapshot, split: Split, moments: Mome
         parts[first : first + len(numbers)] = numbers
         first += len(numbers)
     return parts
-
-
-def _check_sizes(sizes: Mapping[str, int]) -> None:
-    if min(sizes.values()) < LEAST_ROWS:
-        raise CheckFailed(f"Too few rows to train and to judge: {dict(sizes)}; each part needs {LEAST_ROWS}.")
