@@ -50,6 +50,7 @@ _BAD: list[tuple[str, str | bytes | Callable[[Path], None], str]] = [
     ("quote.csv", _GOOD + '1,"x\n', r"quote\.csv, row 902: a quotation mark is opened and not closed"),
     ("torn.csv", _GOOD + '1,"x\n2,y\n3,"z"\n', r"torn\.csv, row 902: a quotation mark is opened and not closed"),
     ("latin.csv", _GOOD.encode() + b"1,\xff\n", r"latin\.csv, column 't': the text is not UTF-8 in row 902"),
+    ("latin-names.csv", b"caf\xe9,b\n1,2\n", r"latin-names\.csv, row 1: a column's name is not UTF-8"),
     ("utf16.csv", _GOOD.encode("utf-16"), r"utf16\.csv.*not UTF-8"),
     ("utf16-unmarked.csv", _GOOD.encode("utf-16-le"), r"utf16-unmarked\.csv, row 1: the text is not UTF-8"),
     ("nul.csv", _GOOD.encode() + b"1,\x00\xfe\n", r"nul\.csv, column 't': the text is not UTF-8 in row 902"),

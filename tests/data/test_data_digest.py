@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import storable, type_name
-from bailiwick.data.digest import RunningDigest, table_digest
+from bailiwick.data.digest import BLOCK_ROWS, WHOLE, RunningDigest, table_digest
 from bailiwick.data.sources import read_source
 
 _TYPES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
@@ -176,3 +176,48 @@ def test_types_are_settled_to_what_delta_can_hold() -> None:
 def test_what_cannot_be_stored_is_refused_by_name(table: pa.Table, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         storable(table)
+
+
+@settings(deadline=None, max_examples=60)
+@given(_tables(), st.integers(1, 6), st.lists(st.integers(0, 100), max_size=4), st.integers(0, 12))
+def test_the_digest_is_the_same_however_rows_come_and_wherever_it_went_on(
+    table: pa.Table, block: int, cuts: list[int], so_far: int
+) -> None:
+    rows = storable(table)
+    expected = table_digest(rows, block_rows=block)
+    before = RunningDigest(rows.schema, block_rows=block)
+    before.update(_chunked(rows, cuts).slice(0, so_far))
+    before.hexdigest()
+    kept = before.digested()
+    assert kept.rows <= min(so_far, rows.num_rows) < kept.rows + block or rows.num_rows == kept.rows
+    running = RunningDigest(rows.schema, after=kept, block_rows=block)
+    borders = sorted({0, rows.num_rows - kept.rows, *(cut % (rows.num_rows - kept.rows + 1) for cut in cuts)})
+    for start, end in pairwise(borders):
+        running.update(rows.slice(kept.rows + start, end - start))
+    if kept.rows != block or rows.num_rows > block:
+        assert running.hexdigest() == expected
+    if rows.num_rows <= block:
+        assert expected == table_digest(rows, block_rows=WHOLE)
+    elif rows.num_rows > block:
+        assert expected != table_digest(rows, block_rows=WHOLE)
+
+
+def test_an_edit_in_any_block_changes_the_digest_and_blocks_do_not_change_places() -> None:
+    rows = pa.table({"n": list(range(12))})
+    digests = {table_digest(rows, block_rows=4)}
+    for place in range(12):
+        digests.add(table_digest(pa.table({"n": [*range(place), -1, *range(place + 1, 12)]}), block_rows=4))
+    digests.add(table_digest(rows.take([4, 5, 6, 7, 0, 1, 2, 3, 8, 9, 10, 11]), block_rows=4))
+    digests.add(table_digest(rows.slice(0, 8), block_rows=4))
+    digests.add(table_digest(rows.rename_columns(["m"]), block_rows=4))
+    assert len(digests) == 16
+
+
+def test_the_digest_of_many_rows_is_the_same_on_every_machine_and_version() -> None:
+    count = 3 * BLOCK_ROWS + 5
+    rows = pa.table({"n": range(count), "t": (["a", None, "bc", "", "ü"] * (count // 5 + 1))[:count]})
+    assert table_digest(rows) == "acf69bb8f7f1dfabf4b6057f9033c23b5bb139d45dcdd5d37585980578bb0605"
+    running = RunningDigest(rows.schema)
+    for start in range(0, rows.num_rows, 50_000):
+        running.update(rows.slice(start, 50_000))
+    assert running.hexdigest() == "acf69bb8f7f1dfabf4b6057f9033c23b5bb139d45dcdd5d37585980578bb0605"

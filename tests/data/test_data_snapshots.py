@@ -21,7 +21,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import AlreadyExists, Conflict, Corrupted, InvalidInput, NotAllowed, NotFound
-from bailiwick.data.digest import RunningDigest, table_digest
+from bailiwick.data.digest import BLOCK_ROWS, WHOLE, RunningDigest, table_digest
 from bailiwick.data.exporting import write_file
 from bailiwick.data.model import Labels
 from bailiwick.data.service import DataService
@@ -184,6 +184,71 @@ def test_rows_of_other_columns_are_not_added(data: DataService, admin: Actor, tm
     parquet.write_table(pa.table({"id": [1.5], "t": ["x"]}), tmp_path / "2.parquet")
     with pytest.raises(Conflict, match="columns are not those of snapshot"):
         data.ingest_new(admin, "d", "2.parquet", tmp_path)
+
+
+def test_what_is_added_is_read_and_little_of_what_was_there(
+    data: DataService, admin: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bailiwick.store.table_writer.FILE_BYTES", 1 << 20)
+    read: list[int] = []
+    whole = data.batches
+
+    def counting(*args: object, **named: object) -> Iterator[pa.RecordBatch]:
+        for batch in whole(*args, **named):  # type: ignore[arg-type]
+            read.append(batch.num_rows)
+            yield batch
+
+    monkeypatch.setattr(data, "batches", counting)
+    size, found = 100_000, []
+    for number in range(6):
+        parquet.write_table(_rows(number * size, (number + 1) * size), tmp_path / f"{number}.parquet")
+        read.clear()
+        kept = data.ingest_new(admin, "d", "*.parquet", tmp_path, time_column="id")
+        found.append(sum(read))
+        assert kept.digest == table_digest(_rows(0, (number + 1) * size))
+        assert (kept.time_from, kept.time_to) == (0, (number + 1) * size - 1)
+    assert found == [0, *(n * size % BLOCK_ROWS for n in range(1, 6))]
+    read.clear()
+    parquet.write_table(_rows(6 * size, 6 * size + 1), tmp_path / "6.parquet")
+    kept = data.ingest_new(admin, "d", "*.parquet", tmp_path)  # of another time column nothing is known
+    assert sum(read) == 6 * size
+    assert kept.digest == table_digest(_rows(0, 6 * size + 1))
+    assert kept.statistics_rows == 6 * size + 1
+
+
+@pytest.mark.parametrize("skip", [0, 1, 99_999, 100_000, 100_001, 180_000, 250_000, 299_999, 300_000])
+def test_rows_are_read_from_any_one_on(
+    data: DataService, admin: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skip: int
+) -> None:
+    monkeypatch.setattr("bailiwick.store.table_writer._GROUP_ROWS", 30_000)
+    monkeypatch.setattr("bailiwick.store.table_writer.FILE_BYTES", 1 << 19)
+    for number in range(3):
+        parquet.write_table(_rows(number * 100_000, (number + 1) * 100_000), tmp_path / f"{number}.parquet")
+        kept = data.ingest_new(admin, "d", f"[0-{number}].parquet", tmp_path)
+    for columns in (["t", "id"], ["id"]):
+        rows = [n for batch in data.batches("default", kept.id, columns, skip=skip) for n in batch["id"].to_pylist()]
+        assert rows == list(range(skip, 300_000))
+
+
+def test_the_same_many_rows_are_one_snapshot_though_an_earlier_version_kept_it(
+    data: DataService, admin: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = _rows(0, 100_000)
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(
+            "bailiwick.data.digest.RunningDigest.__init__.__kwdefaults__", {"after": None, "block_rows": WHOLE}
+        )
+        old = data.ingest_source(admin, "d", open_source("a.parquet", tmp_path))
+    assert old.digest == table_digest(table, block_rows=WHOLE) != table_digest(table)
+    assert data.ingest_source(admin, "d", open_source("a.parquet", tmp_path)) == old
+    assert data.ingest(admin, "d", table, source="memory") == old
+    data.export(admin, old.id, tmp_path / "b.parquet")
+    assert parquet.read_table(tmp_path / "b.parquet").equals(table)
+    other = data.ingest_source(admin, "d", frame_source(table.take(list(range(99_999, -1, -1)))))
+    assert other.id != old.id
+    parquet.write_table(_rows(100_000, 100_010), tmp_path / "c.parquet")
+    assert data.ingest_new(admin, "e", "[ac].parquet", tmp_path).digest == table_digest(_rows(0, 100_010))
 
 
 # Nothing half

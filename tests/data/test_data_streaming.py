@@ -80,6 +80,8 @@ def test_the_size_of_blocks_changes_neither_types_nor_values(
         (["", "7"], pa.int64()),
         (["2013-01-01", "2013-01-01T05:00:00"], pa.timestamp("s")),
         (["true", "9"], pa.string()),
+        (["0", "true", "1"], pa.bool_()),
+        (["true", "1", "x"], pa.string()),
         (["2013-01-01T05:00:00Z", "2013-01-01T05:00:00.5Z"], pa.timestamp("ns", "UTC")),
     ],
 )

@@ -13,7 +13,7 @@ from bailiwick.core.clock import from_text, to_text
 from bailiwick.core.errors import Conflict, InvalidInput, NotFound
 from bailiwick.data import tables as sql
 from bailiwick.data.model import Labels, Snapshot
-from bailiwick.data.rows import from_row
+from bailiwick.data.rows import from_row, to_row
 from bailiwick.store.records import Change, Records
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,199}")
@@ -95,9 +95,11 @@ class SnapshotCatalogue:
             found = [from_row(row) for row in connection.execute(query).mappings()]
         return {part.table for snapshot in found for part in snapshot.parts}
 
-    def find(self, workspace: str, word: str) -> Snapshot:
+    def find(self, workspace: str, word: str, *, deleted: bool = False) -> Snapshot:
         """The snapshot that a person means: an id or a digest, 4 or more digits of how one ends or begins, `DATASET@NAME`,
         `DATASET@latest`, or `DATASET@TIME` (ISO 8601 or UTC milliseconds). Raises NotFound, InvalidInput.
+
+        `deleted` looks for digits among those that are deleted, and not among the others.
         """
         dataset, at, which = word.partition("@")
         if at:
@@ -112,8 +114,9 @@ class SnapshotCatalogue:
         columns = sql.snapshots.c
         patterns = (f"{word}%", f"%{word}")
         matches = or_(*(column.like(pattern) for column in (columns.id, columns.digest) for pattern in patterns))
+        query = _kept(workspace, deleted=deleted).where(matches)
         with self._records.read() as connection:
-            found = [from_row(row) for row in connection.execute(_kept(workspace).where(matches).limit(2)).mappings()]
+            found = [from_row(row) for row in connection.execute(query.limit(2)).mappings()]
         if len(found) > 1:
             raise InvalidInput(f"{word!r} may be several snapshots.", hint="Give more digits.")
         if not found:
@@ -268,6 +271,14 @@ class SnapshotCatalogue:
             row = connection.execute(query).mappings().first()
         return None if row is None else from_row(row)
 
+    def _like(self, snapshot: Snapshot) -> list[Snapshot]:
+        """Others of the dataset with as many rows, the same columns and the same statistics."""
+        columns, row = sql.snapshots.c, to_row(snapshot)
+        same = [columns[name] == row[name] for name in ("workspace", "dataset", "rows", "columns", "statistics")]
+        with self._records.read() as connection:
+            found = connection.execute(select(sql.snapshots).where(*same)).mappings()
+            return [from_row(each) for each in found]
+
 
 def tag(change: Change, snapshot: Snapshot, key: str, value: str | None) -> None:
     """Set or remove one tag within a change."""
@@ -278,9 +289,10 @@ def tag(change: Change, snapshot: Snapshot, key: str, value: str | None) -> None
         change.execute(insert(sql.snapshot_tags).values(**row))
 
 
-def _kept(workspace: str) -> Any:
+def _kept(workspace: str, *, deleted: bool = False) -> Any:
     columns = sql.snapshots.c
-    query = select(sql.snapshots).where(columns.workspace == workspace, columns.deleted.is_(None))
+    state = columns.deleted.is_not(None) if deleted else columns.deleted.is_(None)
+    query = select(sql.snapshots).where(columns.workspace == workspace, state)
     return query.order_by(columns.created.desc(), columns.id.desc())
 
 

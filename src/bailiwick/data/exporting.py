@@ -15,7 +15,7 @@ from pyarrow import ipc, parquet
 from bailiwick.core.errors import AlreadyExists, Corrupted, InvalidInput, Unavailable
 from bailiwick.core.ids import new_id
 from bailiwick.data.arrow_types import storable, type_name
-from bailiwick.data.digest import RunningDigest
+from bailiwick.data.digest import WHOLE, RunningDigest
 
 FORMATS = {"parquet": ".parquet", "csv": ".csv", "arrow": ".arrow"}
 
@@ -29,15 +29,22 @@ def write_file(path: Path, kind: str, empty: pa.Table, batches: Iterator[pa.Reco
         _refuse_beyond_text(empty.schema)
     if path.exists():
         raise AlreadyExists(f"File {path} exists.", hint="Name another, or remove it.")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{path} cannot be written: {path.parent} is not a folder.")
     aside = path.with_name(f".{path.name}.{new_id()}")
     try:
-        with RunningDigest(empty.schema) as running, _writer(aside, kind, empty.schema) as writer:
+        with (
+            RunningDigest(empty.schema) as running,
+            RunningDigest(empty.schema, block_rows=WHOLE) as earlier,
+            _writer(aside, kind, empty.schema) as writer,
+        ):
             for batch in batches:
                 rows = storable(pa.Table.from_batches([batch]))
                 running.update(rows)
+                earlier.update(rows)
                 writer.write_table(rows)
-            found = running.hexdigest()
-        if found != digest:
+            found, as_earlier = running.hexdigest(), earlier.hexdigest()
+        if digest not in {found, as_earlier}:
             raise Corrupted(f"The rows have the digest {found}; the snapshot was kept with {digest}.")
         os.link(aside, path)
     except FileExistsError:

@@ -41,9 +41,9 @@ class Recorder(Protocol):
         """Kept snapshots, newest first."""
 
     def batches(
-        self, workspace: str, snapshot_id: str, columns: Sequence[str] | None = None
+        self, workspace: str, snapshot_id: str, columns: Sequence[str] | None = None, *, skip: int = 0
     ) -> Iterator[pa.RecordBatch]:
-        """A snapshot's rows."""
+        """A snapshot's rows after the first `skip`."""
 
     def tables_of(self, workspace: str, dataset: str) -> set[str]:
         """Every table that a snapshot of the dataset is in, deleted or not."""
@@ -156,8 +156,10 @@ class Keeping:
         own = 0
         if before is not None:
             self._same_columns(seen, before)
-            counted = self._counted(seen, before)
-            for batch in self._recorder.batches(self._actor.workspace, before.id):
+            known = Origin.from_json(self._blobs.get(before.origin))
+            counted = self._counted(seen, before, known)
+            skip = self._digested(seen, before, known) if counted else 0
+            for batch in self._recorder.batches(self._actor.workspace, before.id, skip=skip):
                 seen.take(pa.Table.from_batches([batch]), counted=counted)
         with self._tables.writer(table, seen.schema) as writer:
             for found in rows:
@@ -168,21 +170,31 @@ class Keeping:
                 return before
             origin = read()
             writer.commit(application=f"bailiwick.snapshot.{identity}")
-        origin = replace(origin, watermark=seen.watermark, counted=self._packed(seen) if goes_on else "")
+        if goes_on:
+            origin = replace(
+                origin, counted=self._packed(seen), digested=seen.digest.digested(), time_column=self._time_column
+            )
+        origin = replace(origin, watermark=seen.watermark)
         parts = (*(before.parts if before else ()), Part(own, table, 0))
         made = self._recorded(seen, origin, parts, identity)
         if made.id != identity:  # the same rows were there already
             self._tables.drop(table)
         return made
 
-    def _counted(self, seen: Pass, before: Snapshot) -> bool:
+    def _counted(self, seen: Pass, before: Snapshot, known: Origin) -> bool:
         """Whether what was counted of the rows before was kept, and is gone on from; they are counted again where it was not."""
-        kept = Origin.from_json(self._blobs.get(before.origin)).counted
-        counted = unpack(self._blobs.get(kept)) if kept else None
+        counted = unpack(self._blobs.get(known.counted)) if known.counted else None
         if counted is None or counted.rows != before.rows:
             return False
         seen.go_on(counted)
         return True
+
+    def _digested(self, seen: Pass, before: Snapshot, known: Origin) -> int:
+        """How many of the rows before need not be read, since all that was found of them is known."""
+        if known.digested is None or known.time_column != self._time_column:
+            return 0
+        seen.go_on_after(known.digested, time_from=before.time_from, time_to=before.time_to)
+        return known.digested.rows
 
     def _packed(self, seen: Pass) -> str:
         packed = pack(seen.part())

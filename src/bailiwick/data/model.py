@@ -8,15 +8,17 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of a snapshot's rows: a Delta table at a version, or files that stay where they are.
+    """Some of a snapshot's rows: a Delta table at a version, or what stays where it is, in files or on an engine.
 
-    `origin` is, for files, the blob that says which files, with which digests, read how; "" for a table.
+    `origin` is, for files, the blob that says which files, with which digests, read how; for an engine, of what; "" for a
+    table. `engine` is what a record may say of the engine that holds the rows; "" elsewhere.
     """
 
     rows: int
     table: str = ""
     version: int = 0
     origin: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Snapshot:
     parts: tuple[Part, ...] = ()
     origin: str = ""
     deleted: int | None = None
+
+    @property
+    def engine(self) -> str:
+        """The engine that all rows stay on, as a record may say it; "" where they are in tables or files."""
+        return self.parts[0].engine if self.parts else ""
 
 
 @dataclass(frozen=True, slots=True)

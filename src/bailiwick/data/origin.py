@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bailiwick.data.digest import Digested
 from bailiwick.data.sources import FileMark, SourceOptions
 
 
@@ -14,7 +15,9 @@ class Origin(Struct, frozen=True, omit_defaults=True):
     """`files` are those that were read, of all snapshots that this one goes on from; `columns` those that were chosen.
 
     `counted` is the blob of what was counted of all rows, which later ones are added to (see `statistics.packing`); "" where
-    it was not kept.
+    it was not kept. `digested` is how far the digest of all rows got, which that of more goes on from; `time_column` the
+    one that the snapshot's range of time is of. `start` and `end` bound the event times (UTC milliseconds) of rows that
+    stay on an engine.
     """
 
     source: str
@@ -25,6 +28,10 @@ class Origin(Struct, frozen=True, omit_defaults=True):
     watermark_column: str = ""
     watermark: Any = None
     counted: str = ""
+    digested: Digested | None = None
+    time_column: str = ""
+    start: int | None = None
+    end: int | None = None
 
     def to_json(self) -> bytes:
         """The blob's bytes."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import instant, is_time, storable, type_name
-from bailiwick.data.digest import RunningDigest
+from bailiwick.data.digest import Digested, RunningDigest
+from bailiwick.data.plain_arrays import no_rows
 from bailiwick.data.statistics.columns import is_coded
 from bailiwick.data.statistics.merging import Part
 from bailiwick.data.statistics.merging import settled as left_coded
@@ -24,10 +25,10 @@ class Pass:
     """What is learnt of rows as they go by. Use it in a `with` block, which ends its threads."""
 
     def __init__(self, schema: pa.Schema, *, time_column: str = "", watermark: str = "") -> None:
-        self.schema = storable(schema.empty_table()).schema
+        self.schema = storable(no_rows(schema)).schema
         self.digest = RunningDigest(self.schema)
         self._counting = Counting()
-        self._counting.add(self.schema.empty_table())
+        self._counting.add(no_rows(self.schema))
         self.time_from: int | None = None
         self.time_to: int | None = None
         self.watermark: Any = None
@@ -53,6 +54,12 @@ class Pass:
     def go_on(self, counted: Part) -> None:
         """Statistics are to be of those rows too, which are not counted again."""
         self._before = counted
+
+    def go_on_after(self, digested: Digested, *, time_from: int | None, time_to: int | None) -> None:
+        """All is to be of those rows too, of which only those after the digested ones are given once more."""
+        self.digest.close()
+        self.digest = RunningDigest(self.schema, after=digested)
+        self.time_from, self.time_to = time_from, time_to
 
     def take(self, rows: pa.Table, *, counted: bool = False) -> pa.Table:
         """The same rows in storable types, but for text that comes dictionary-coded. Raises InvalidInput naming the column.

@@ -12,8 +12,14 @@ from bailiwick.data.model import Part, Snapshot
 def to_row(snapshot: Snapshot) -> dict[str, Any]:
     """Columns of the table of snapshots."""
     row = {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}
-    parts = json.dumps([asdict(part) for part in snapshot.parts])
+    parts = json.dumps([_told(part) for part in snapshot.parts])
     return row | {"columns": json.dumps(snapshot.columns), "parts": parts}
+
+
+def _told(part: Part) -> dict[str, Any]:
+    """As before there were engines, where there is none: an older version reads those still."""
+    told = asdict(part)
+    return told if part.engine else {name: value for name, value in told.items() if name != "engine"}
 
 
 def from_row(row: Any) -> Snapshot:

@@ -20,20 +20,22 @@ from bailiwick.data import tables as sql
 from bailiwick.data.arrow_types import storable, type_name
 from bailiwick.data.catalogue import NAME, SnapshotCatalogue, tag
 from bailiwick.data.comparing import compare_snapshots
-from bailiwick.data.digest import table_digest
+from bailiwick.data.digest import BLOCK_ROWS, WHOLE, RunningDigest, table_digest
 from bailiwick.data.model import Part, Snapshot, SnapshotComparison
 from bailiwick.data.passing import time_range
 from bailiwick.data.rows import to_row
-from bailiwick.data.splits import Split, assign
+from bailiwick.data.splits import TAG, Split, assign
 from bailiwick.data.statistics import compute_statistics
 from bailiwick.store.blobs import BlobStore
-from bailiwick.store.delta import DeltaTables
+from bailiwick.store.delta import DeltaTables, after
 from bailiwick.store.records import Records
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from bailiwick.data import exporting, keeping, sources
+    from bailiwick.data.engines.standing import Standing
+    from bailiwick.data.origin import Origin
     from bailiwick.data.sources import Source, SourceOptions
 else:
     pa = deferred("pyarrow")
@@ -41,7 +43,6 @@ else:
     exporting = deferred("bailiwick.data.exporting")
 
 _FIRST_VERSION = 0  # a snapshot's table is written by one commit, so all of its rows are in version 0
-_SPLIT = "split."
 
 
 class DataService(SnapshotCatalogue):
@@ -64,6 +65,8 @@ class DataService(SnapshotCatalogue):
         rows = storable(table)
         digest = table_digest(rows)
         existing = self._find(actor.workspace, dataset, digest)
+        if existing is None and rows.num_rows > BLOCK_ROWS:
+            existing = self._find(actor.workspace, dataset, table_digest(rows, block_rows=WHOLE))
         if existing is not None:
             return self.again(actor, existing)
         time_from, time_to = time_range(rows, time_column)
@@ -134,6 +137,41 @@ class DataService(SnapshotCatalogue):
             source, base, options=options or sources.SourceOptions(), columns=columns, watermark=watermark
         )
 
+    def refer(
+        self, actor: Actor, dataset: str, standing: Standing, *, engine: str, source: str, statistics: bytes
+    ) -> Snapshot:
+        """Keep a snapshot of rows that stay on an engine; the same rows again are the snapshot that exists.
+
+        `engine` and `source` are what a record may say of where they are. Its rows are not read by this service.
+        """
+        check_dataset(actor, dataset)
+        named = f"{engine}: {source}"
+        origin = self._blobs.put(keeping.Origin(named, start=standing.start, end=standing.end).to_json())
+        snapshot = Snapshot(
+            id=new_id(),
+            workspace=actor.workspace,
+            dataset=dataset,
+            digest=standing.digest,
+            rows=standing.rows,
+            columns=standing.columns,
+            table="",
+            table_version=0,
+            time_from=standing.time_from,
+            time_to=standing.time_to,
+            source=named,
+            created=0,
+            statistics=self._blobs.put(statistics),
+            schema="",
+            statistics_rows=standing.rows,
+            parts=(Part(standing.rows, origin=origin, engine=engine),),
+            origin=origin,
+        )
+        return self.record(actor, snapshot)
+
+    def origin(self, snapshot: Snapshot) -> Origin | None:
+        """What a snapshot was made from; None where that was a table in memory."""
+        return keeping.Origin.from_json(self._blobs.get(snapshot.origin)) if snapshot.origin else None
+
     def read(self, workspace: str, snapshot_id: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows in the order they were ingested, all columns or those named. Raises NotFound, InvalidInput, Conflict."""
         snapshot = self.snapshot(workspace, snapshot_id)
@@ -144,11 +182,14 @@ class DataService(SnapshotCatalogue):
         return storable(pa.Table.from_batches(batches))
 
     def batches(
-        self, workspace: str, snapshot_id: str, columns: Sequence[str] | None = None
+        self, workspace: str, snapshot_id: str, columns: Sequence[str] | None = None, *, skip: int = 0
     ) -> Iterator[pa.RecordBatch]:
-        """The same rows in a stream. Raises Corrupted at its end when rows are missing; Conflict for a deleted snapshot."""
+        """The same rows in a stream, from the one after `skip` on: parts and row groups before it are not read.
+
+        Raises Corrupted at its end when rows are missing; Conflict for a deleted snapshot.
+        """
         snapshot = self.snapshot(workspace, snapshot_id)
-        yield from self._batches(snapshot, self._chosen(snapshot, columns))
+        yield from self._batches(snapshot, self._chosen(snapshot, columns), skip=skip)
 
     def reader(
         self, workspace: str, snapshot_id: str, columns: Sequence[str] | None = None, *, added: bool = False
@@ -194,22 +235,23 @@ class DataService(SnapshotCatalogue):
 
     def split_snapshot(self, actor: Actor, snapshot_id: str, name: str, split: Split) -> Snapshot:
         """Record how a snapshot is divided, under a name; the same again changes nothing. Raises Conflict for another split
-        of that name, InvalidInput for a column that the snapshot cannot be split by.
+        of that name, InvalidInput for a column that the snapshot cannot be split by (of rows on an engine, whoever divides
+        them there has to say so).
         """
         found = self.snapshot(actor.workspace, snapshot_id)
         if not NAME.fullmatch(name):
             raise InvalidInput(f"Split name {name!r} may hold only a-z 0-9 _ . - and begins with a letter or digit.")
-        before = self.labels(actor.workspace, snapshot_id).tags.get(_SPLIT + name)
+        before = self.labels(actor.workspace, snapshot_id).tags.get(TAG + name)
         if before is not None and Split.from_json(json.loads(before)) != split:
             raise Conflict(
                 f"Snapshot {snapshot_id} has another split called {name!r}.", hint="Give this one another name."
             )
         if before is None:
-            needed = [split.column] if split.column else []
+            needed = [split.column] if split.column and not found.engine else []
             for batch in self._batches(found, self._chosen(found, needed)) if needed else ():
                 assign(split, pa.Table.from_batches([batch]))
             with self._records.change(actor, Permission.DATA_WRITE) as change:
-                tag(change, found, _SPLIT + name, json.dumps(split.to_json()))
+                tag(change, found, TAG + name, json.dumps(split.to_json()))
                 change.record(
                     "snapshot.split", f"dataset/{found.dataset}", snapshot=found.id, name=name, split=split.to_json()
                 )
@@ -219,10 +261,10 @@ class DataService(SnapshotCatalogue):
     def split_of(self, workspace: str, snapshot_id: str, name: str) -> Split:
         """A recorded split. Raises NotFound."""
         known = self.labels(workspace, snapshot_id).tags
-        if _SPLIT + name not in known:
-            names = [key.removeprefix(_SPLIT) for key in known if key.startswith(_SPLIT)]
+        if TAG + name not in known:
+            names = [key.removeprefix(TAG) for key in known if key.startswith(TAG)]
             raise NotFound.of("Split", name, names)
-        return Split.from_json(json.loads(known[_SPLIT + name]))
+        return Split.from_json(json.loads(known[TAG + name]))
 
     def part_batches(
         self, workspace: str, snapshot_id: str, name: str, part: str, columns: Sequence[str] | None = None
@@ -274,27 +316,35 @@ class DataService(SnapshotCatalogue):
                 raise InvalidInput.choice(f"Column of snapshot {snapshot.id}", name, known)
         return known if columns is None else list(columns)
 
-    def _batches(self, snapshot: Snapshot, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        found = 0
+    def _batches(self, snapshot: Snapshot, columns: list[str], *, skip: int = 0) -> Iterator[pa.RecordBatch]:
+        found = skipped = 0
         for part in snapshot.parts:
-            for batch in self._part(part, columns):
+            over = min(part.rows, skip - skipped)
+            skipped += over
+            found += over
+            for batch in self._part(part, columns, over) if over < part.rows or not skip else ():
                 found += batch.num_rows
                 yield batch
         if found != snapshot.rows:
             raise Corrupted(f"Snapshot {snapshot.id} should have {snapshot.rows} rows; its table has {found}.")
 
-    def _part(self, part: Part, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    def _part(self, part: Part, columns: list[str], skip: int = 0) -> Iterator[pa.RecordBatch]:
         if part.table:
-            yield from self._tables.batches(part.table, version=part.version, columns=columns)
+            yield from self._tables.batches(part.table, version=part.version, columns=columns, skip=skip)
             return
         source, expected = self._in_place(part, columns)
         for mark, kept in zip(source.marks(), expected, strict=True):
             if mark.digest != kept:
                 raise Corrupted(f"{mark.name} is not the file that was ingested: {mark.digest}, and it was {kept}.")
-        for batch in source:
+        for batch in after(source, skip):
             yield from storable(pa.Table.from_batches([batch])).to_batches()
 
     def _in_place(self, part: Part, columns: Sequence[str]) -> tuple[Source, list[str]]:
+        if part.engine:
+            raise Conflict(
+                f"The rows of this snapshot stay on {part.engine}, and are not read here.",
+                hint="Look at them with --engine, or keep a copy: bailiwick data snapshot SOURCE.",
+            )
         origin = keeping.Origin.from_json(self._blobs.get(part.origin))
         source = sources.open_files([mark.name for mark in origin.files], columns=columns, options=origin.options)
         return source, [mark.digest for mark in origin.files]
@@ -335,8 +385,23 @@ class DataService(SnapshotCatalogue):
 
     def record(self, actor: Actor, snapshot: Snapshot) -> Snapshot:
         """Put a snapshot whose rows are all there on record, or return the one that has the same rows."""
-        existing = self._find(snapshot.workspace, snapshot.dataset, snapshot.digest)
+        existing = self._find(snapshot.workspace, snapshot.dataset, snapshot.digest) or self._kept_earlier(snapshot)
         return self._record(actor, snapshot) if existing is None else self.again(actor, existing)
+
+    def _kept_earlier(self, snapshot: Snapshot) -> Snapshot | None:
+        """The snapshot of the same rows whose digest is of the form of earlier versions, which differs for many rows.
+
+        Only one with the same statistics can be it, and is read to see.
+        """
+        alike = self._like(snapshot) if snapshot.rows > BLOCK_ROWS else []
+        for other in alike:
+            schema = self._empty(other, [name for name, _ in other.columns]).schema
+            with RunningDigest(schema) as running:
+                for batch in self._batches(other, schema.names):
+                    running.update(storable(pa.Table.from_batches([batch])))
+                if running.hexdigest() == snapshot.digest:
+                    return other
+        return None
 
     def _find(self, workspace: str, dataset: str, digest: str) -> Snapshot | None:
         return self._by_digest(workspace, dataset, digest)

@@ -7,6 +7,7 @@ time holds a row that is older than one of the part before.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +30,10 @@ else:
 Kind = Literal["random", "hash", "group", "time"]
 _KINDS = ("random", "hash", "group", "time")
 _NEEDS_COLUMN = ("hash", "group", "time")
+
+
+TAG = "split."
+"""What the keys of tags that keep splits begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,13 @@ class Split:
             )
 
     @property
+    def words(self) -> str:
+        """`by time of departure: train 80 %, test 20 %`, for people."""
+        column = f" of {self.column}" if self.column else ""
+        shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in self.shares)
+        return f"by {self.kind}{column}: {shares}" + ("" if self.kind == "time" else f", seed {self.seed}")
+
+    @property
     def digest(self) -> str:
         """What two splits of the same words share."""
         return digest_of(self.to_json())
@@ -77,6 +89,17 @@ class Split:
         return Split(values["kind"], shares, str(values["column"]), int(values["seed"]))
 
 
+def splits_among(tags: Mapping[str, str]) -> tuple[dict[str, Split], dict[str, str]]:
+    """The splits that a snapshot's tags keep, by name; and the other tags."""
+    splits, others = {}, {}
+    for key, value in tags.items():
+        try:
+            splits[key.removeprefix(TAG)] = Split.from_json(json.loads(value if key.startswith(TAG) else ""))
+        except (ValueError, KeyError, TypeError, InvalidInput):
+            others[key] = value
+    return splits, others
+
+
 def assign(split: Split, rows: pa.Table, *, first_row: int = 0) -> npt.NDArray[np.int64]:
     """The number of each row's part, in the order of `split.shares`.
 
@@ -88,8 +111,8 @@ def assign(split: Split, rows: pa.Table, *, first_row: int = 0) -> npt.NDArray[n
     if split.kind == "random":
         draws = _drawn(np.arange(first_row, first_row + rows.num_rows, dtype=np.uint64), split.seed)
     else:
-        draws = _draws_of_keys(_column(split, rows), split.seed)
-    return np.searchsorted(_limits(split)[:-1], draws, side="right").astype(np.int64)
+        draws = draws_of_keys(_column(split, rows), split.seed)
+    return np.searchsorted(limits_of(split)[:-1], draws, side="right").astype(np.int64)
 
 
 def parts(split: Split, rows: pa.Table) -> dict[str, pa.Table]:
@@ -98,7 +121,8 @@ def parts(split: Split, rows: pa.Table) -> dict[str, pa.Table]:
     return {name: rows.filter(pa.array(numbers == index)) for index, (name, _) in enumerate(split.shares)}
 
 
-def _limits(split: Split) -> npt.NDArray[np.float64]:
+def limits_of(split: Split) -> npt.NDArray[np.float64]:
+    """Where each part ends in [0, 1]."""
     return np.cumsum([share for _, share in split.shares])
 
 
@@ -114,7 +138,7 @@ def _column(split: Split, rows: pa.Table) -> pa.ChunkedArray:
     return values
 
 
-def _draws_of_keys(keys: pa.ChunkedArray, seed: int) -> npt.NDArray[np.float64]:
+def draws_of_keys(keys: pa.ChunkedArray, seed: int) -> npt.NDArray[np.float64]:
     """One number in [0, 1) a key, of MurmurHash3 over the key's text; numbers and their text are one key."""
     if pa.types.is_floating(keys.type) or pa.types.is_nested(keys.type):
         raise InvalidInput(
@@ -154,7 +178,7 @@ def _by_time(split: Split, times: pa.ChunkedArray) -> npt.NDArray[np.int64]:
             f"Column {split.column!r} is {type_name(times.type)}; time is a timestamp, a date or whole milliseconds."
         )
     moments = times.to_numpy().astype(np.int64)
-    cuts = np.array(_cuts(np.sort(moments), _limits(split)[:-1]), dtype=np.int64)
+    cuts = np.array(_cuts(np.sort(moments), limits_of(split)[:-1]), dtype=np.int64)
     numbers: npt.NDArray[np.int64] = np.searchsorted(cuts, moments, side="right").astype(np.int64)
     return numbers
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,15 +108,21 @@ class DeltaTables:
         return self.open(name, version).to_pyarrow_table(columns=list(columns) if columns else None)
 
     def batches(
-        self, name: str, *, version: int, columns: Sequence[str], rows: int = BATCH_ROWS
+        self, name: str, *, version: int, columns: Sequence[str], rows: int = BATCH_ROWS, skip: int = 0
     ) -> Iterator[pa.RecordBatch]:
         """The rows of a version in the order that a `TableWriter` wrote them, in constant memory: at most `rows`, and
-        about 16 MB, at a time. Raises NotFound, Corrupted.
+        about 16 MB, at a time. Of the first `skip` rows no file or row group is read that holds no other. Raises NotFound,
+        Corrupted.
         """
         try:
             found = self.open(name, version).to_pyarrow_dataset()
             for fragment in sorted(found.get_fragments(), key=lambda each: str(each.path)):
-                yield from _streamed(fragment, found.schema, list(columns), rows)
+                held = fragment.metadata.num_rows if skip else 0
+                if held <= skip and skip:
+                    skip -= held
+                    continue
+                yield from _streamed(fragment, found.schema, list(columns), rows, skip)
+                skip = 0
         except (pa.ArrowException, OSError) as error:
             raise Corrupted(f"Table {name} cannot be read: {str(error).partition(chr(10))[0]}.") from error
 
@@ -144,23 +150,38 @@ class DeltaTables:
 
 
 def _streamed(
-    fragment: dataset.ParquetFileFragment, schema: pa.Schema, columns: list[str], rows: int
+    fragment: dataset.ParquetFileFragment, schema: pa.Schema, columns: list[str], rows: int, skip: int
 ) -> Iterator[pa.RecordBatch]:
     """A file's rows. A scanner reads ahead by rows, however long they are, so it is asked only where it alone can answer."""
     file = parquet.ParquetFile(fragment.open(), pre_buffer=False)
     wanted = pa.schema([schema.field(name) for name in columns])
     held = {field.name: field.type for field in file.schema_arrow}
     if not columns or any(held.get(field.name) != field.type for field in wanted):
-        yield from fragment.to_batches(
+        found = fragment.to_batches(
             schema=schema, columns=columns, batch_size=rows, use_threads=False, batch_readahead=1
         )
+        yield from after(found, skip)
         return
     size, read_rows, read_bytes = min(rows, _FIRST_ROWS), 0, 1
     for group in range(file.num_row_groups):
-        for batch in file.iter_batches(batch_size=size, row_groups=[group], columns=columns, use_threads=False):
+        held = file.metadata.row_group(group).num_rows
+        if held <= skip:
+            skip -= held
+            continue
+        found = file.iter_batches(batch_size=size, row_groups=[group], columns=columns, use_threads=False)
+        for batch in after(found, skip):
+            skip = 0
             read_rows, read_bytes = read_rows + batch.num_rows, read_bytes + batch.nbytes
             yield pa.RecordBatch.from_arrays([batch.column(name) for name in columns], schema=wanted)
         size = max(1, min(rows, read_rows * _BATCH_BYTES // read_bytes))
+
+
+def after(batches: Iterable[pa.RecordBatch], skip: int) -> Iterator[pa.RecordBatch]:
+    """All but the first `skip` rows."""
+    for batch in batches:
+        if batch.num_rows > skip:
+            yield batch.slice(skip)
+        skip = max(0, skip - batch.num_rows)
 
 
 _FIRST_ROWS = 8_192

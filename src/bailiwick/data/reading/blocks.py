@@ -11,40 +11,51 @@ import pyarrow as pa
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.reading.places import Place
 
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 8 << 20
 LONGEST_RECORD = 512 << 20
 
 
 def blocks(place: Place, *, encoding: str, quote: str, size: int = BLOCK_BYTES) -> Iterator[bytes]:
     """The file in pieces that end where a record ends: at a line feed that no quotes enclose (`quote` may be empty)."""
-    held = bytearray()
-    wanted, mark = size, quote.encode()
-    for data in _in_utf8(_unpacked(place), encoding, place.name):
-        held += data
-        while len(held) >= wanted:
-            end = _record_end(held, wanted, mark)
+    mark, wanted = quote.encode(), size
+    held: list[bytes] = []
+    held_size = open_quotes = 0
+    for chunk in _in_utf8(_unpacked(place), encoding, place.name):
+        data = chunk
+        while held_size + len(data) >= wanted:
+            end = _record_end(data, wanted - held_size, mark, open_quotes)
+            if not end and held:  # the record began in an earlier chunk
+                data, held, held_size, open_quotes = b"".join((*held, data)), [], 0, 0
+                continue
             if end:
-                yield bytes(memoryview(held)[:end])
-                del held[:end]
+                yield b"".join((*held, data[:end]))
+                data, held, held_size, open_quotes = data[end:], [], 0, 0
             wanted = size if end else wanted * 2
             if wanted > LONGEST_RECORD:
                 raise InvalidInput(
                     f"{place.name}: a record is longer than {LONGEST_RECORD >> 21} MiB.",
                     hint="Is a quotation mark left open? Give another quote character, or none.",
                 )
+        if data:
+            held.append(data)
+            held_size += len(data)
+            open_quotes ^= data.count(mark) % 2 if mark else 0
     if held:
-        yield bytes(held)
+        yield b"".join(held)
 
 
-def _record_end(held: bytearray, within: int, quote: bytes) -> int:
-    """Just after the last line feed of the first `within` bytes before which quotes are balanced; 0 for none."""
-    end = held.rfind(b"\n", 0, within) + 1
+def _record_end(data: bytes, within: int, quote: bytes, open_quotes: int) -> int:
+    """Just after the last line feed of the first `within` bytes before which quotes are balanced; 0 for none.
+
+    `open_quotes` is 1 where the data before was left within quotes.
+    """
+    end = data.rfind(b"\n", 0, within) + 1
     if not quote or not end:
         return end
-    open_quotes = held.count(quote, 0, end) % 2
+    open_quotes ^= data.count(quote, 0, end) % 2
     while open_quotes and end:
-        before = held.rfind(b"\n", 0, end - 1) + 1
-        open_quotes ^= held.count(quote, before, end) % 2
+        before = data.rfind(b"\n", 0, end - 1) + 1
+        open_quotes ^= data.count(quote, before, end) % 2
         end = before
     return end
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
@@ -12,6 +13,7 @@ from bailiwick.core.errors import InvalidInput
 from bailiwick.data.reading.blocks import BLOCK_BYTES, blocks
 from bailiwick.data.reading.model import BATCH_ROWS, Allowance, SourceOptions, one_of_each
 from bailiwick.data.reading.places import Place
+from bailiwick.data.reading.turns import in_turn
 
 _CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?(.*)", re.DOTALL)
 _UNITS = ("s", "ms", "us", "ns")
@@ -42,21 +44,33 @@ class DelimitedReader:
         declared = self._options.arrow_types()
         self._forget()
         self._kept = []
-        rows = count = 0
-        for count, block in enumerate(self._blocks(), start=1):
-            table = self._parsed(block, rows, first=count == 1, types=declared)
+        doubtful: set[str] = set()
+        rows = 0
+        for table in self._tables(declared, settled=types):
             self._refuse_other_text(table, rows)
             for field in table.schema:
-                before = types.get(field.name)
-                types[field.name] = field.type if before is None else _joined(before, field.type)
+                before = types.get(field.name, field.type)
+                types[field.name] = _joined(before, field.type)
+                if {before, field.type} == {pa.int64(), pa.bool_()}:  # 0 and 1 are truth values among others
+                    doubtful.add(field.name)
             rows += table.num_rows
             if self._kept is not None and self._allowance.take(table.nbytes):
                 self._kept.append(table)
             else:
                 self._forget()
-        if not count:
+        if not types:
             raise InvalidInput(f"{self.name} cannot be read: Empty CSV file.")
+        types |= {name: pa.bool_() for name in doubtful if self._is_all(name, pa.bool_())}
         return pa.schema(types.items())
+
+    def _is_all(self, column: str, kind: pa.DataType) -> bool:
+        """Whether each value of a column can be read as one, which is seen by reading it."""
+        try:
+            for _ in self._tables({column: kind}, [column]):
+                pass
+        except InvalidInput:
+            return False
+        return True
 
     def batches(self, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """As `schema` says; where that is wider than this file's own types, they are read as the wider."""
@@ -67,10 +81,7 @@ class DelimitedReader:
                 yield from table.to_batches(max_chunksize=BATCH_ROWS) if table is not None else ()
             return
         types = {field.name: field.type for field in schema if field.name in columns}
-        rows = 0
-        for count, block in enumerate(self._blocks(), start=1):
-            table = self._parsed(block, rows, first=count == 1, types=types, columns=columns)
-            rows += table.num_rows
+        for table in self._tables(types, columns):
             yield from table.to_batches(max_chunksize=BATCH_ROWS)
 
     def _forget(self) -> None:
@@ -81,6 +92,61 @@ class DelimitedReader:
     def _blocks(self) -> Iterator[bytes]:
         options = self._options
         return blocks(self._place, encoding=options.encoding, quote=options.quote, size=self._block_bytes)
+
+    def _tables(
+        self,
+        types: Mapping[str, pa.DataType],
+        columns: Sequence[str] | None = None,
+        *,
+        settled: Mapping[str, pa.DataType] | None = None,
+    ) -> Iterator[pa.Table]:
+        """The blocks as tables, parsed ahead by threads. What is amiss is looked for only where one cannot be parsed so.
+
+        Columns are of `types`, others as they are guessed, which is spared those whose `settled` type would not be changed by it.
+        """
+        found = self._blocks()
+        first = next(found, None)
+        if first is None:
+            return
+        yield (table := self._parsed(first, 0, first=True, types=types, columns=columns))
+        rows, block = 0, first
+        for block, parsed in in_turn(lambda each: self._quickly(each, types, columns, settled), found):
+            rows += table.num_rows
+            table = self._parsed(block, rows, first=False, types=types, columns=columns) if parsed is None else parsed
+            yield table
+        if block is not first:  # all blocks end where quotes are closed, but for the last
+            self._refuse_open_quote(block, self._before(rows, first=False))
+
+    def _quickly(
+        self,
+        block: bytes,
+        types: Mapping[str, pa.DataType],
+        columns: Sequence[str] | None,
+        settled: Mapping[str, pa.DataType] | None,
+    ) -> pa.Table | None:
+        """A block after the first, by any thread; None where something is wrong with it."""
+        guesses = [{**_surely(settled), **types}, types] if settled is not None else [types]
+        for guess in guesses:
+            with suppress(pa.ArrowException, ValueError):
+                return arrow_csv.read_csv(
+                    pa.py_buffer(block),
+                    read_options=self._reading(block, first=False),
+                    parse_options=self._dialect(None),
+                    convert_options=self._conversion(guess, columns),
+                )
+        return None
+
+    def _before(self, rows: int, *, first: bool) -> int:
+        """Rows of the file before a block's, as people count them."""
+        return rows + (0 if first or self._options.names else 1) + (0 if first else self._options.skip)
+
+    def _reading(self, block: bytes, *, first: bool) -> arrow_csv.ReadOptions:
+        return arrow_csv.ReadOptions(
+            use_threads=False,  # only a single-threaded read numbers its rows, and a block is one piece anyway
+            block_size=len(block) + 1,
+            column_names=self._names if self._options.names or not first else None,
+            skip_rows=self._options.skip if first else 0,
+        )
 
     def _parsed(
         self,
@@ -98,18 +164,15 @@ class DelimitedReader:
             ragged.append(row)
             return "skip"
 
-        before = rows + (0 if first or self._options.names else 1) + (0 if first else self._options.skip)
+        before = self._before(rows, first=first)
         self._refuse_open_quote(block, before)
         parse, convert = self._dialect(remember), self._conversion(types, columns)
-        reading = arrow_csv.ReadOptions(
-            use_threads=False,  # only a single-threaded read numbers its rows, and a block is one piece anyway
-            block_size=len(block) + 1,
-            column_names=self._names if self._options.names or not first else None,
-            skip_rows=self._options.skip if first else 0,
-        )
         try:
             table = arrow_csv.read_csv(
-                pa.py_buffer(block), read_options=reading, parse_options=parse, convert_options=convert
+                pa.py_buffer(block),
+                read_options=self._reading(block, first=first),
+                parse_options=parse,
+                convert_options=convert,
             )
         except (pa.ArrowException, ValueError) as error:
             if first and types and not self._names:
@@ -124,8 +187,13 @@ class DelimitedReader:
                 hint="The header is row 1. Quote cells that hold a comma.",
             )
         if not self._names:
-            one_of_each(table.column_names, self.name)
-            self._names = table.column_names
+            try:
+                self._names = table.column_names
+            except UnicodeDecodeError:
+                raise InvalidInput(
+                    f"{self.name}, row 1: a column's name is not UTF-8.", hint="Name the file's encoding, e.g. latin-1."
+                ) from None
+            one_of_each(self._names, self.name)
         return table
 
     @property
@@ -227,6 +295,12 @@ def _widened(table: pa.Table, schema: pa.Schema) -> pa.Table | None:
             column = column.cast(field.type, safe=False)  # a long whole number is rounded, as its digits would be
         columns.append(column)
     return pa.table(columns, schema=schema)
+
+
+def _surely(settled: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
+    """Types that a column keeps, or is guessed as none before, wherever its values can be read as them."""
+    sure = (pa.int64(), pa.float64(), pa.string())
+    return {name: kind for name, kind in settled.items() if kind in sure}
 
 
 def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType:

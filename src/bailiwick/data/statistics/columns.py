@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bailiwick.core.deferred import deferred
 from bailiwick.data.arrow_types import instant, is_list, is_time
+from bailiwick.data.plain_arrays import numbers_of, truths_of, zero
 from bailiwick.data.statistics.counts import Numbers
 from bailiwick.data.statistics.texts import Texts
 
@@ -80,14 +81,14 @@ def countable_column(name: str, column: pa.ChunkedArray) -> Column:
     row_of = np.arange(len(column)) if nested else None  # of each value, the row that it is in
     while is_list(values.type):
         lengths = pc.list_value_length(values)
-        levels.append((values.null_count, lengths.drop_null().to_numpy().astype(np.int64)))
+        levels.append((values.null_count, numbers_of(lengths.drop_null()).astype(np.int64)))
         if row_of is not None:
-            row_of = np.repeat(row_of, lengths.fill_null(0).to_numpy())
+            row_of = np.repeat(row_of, numbers_of(lengths.fill_null(zero(lengths.type))))
         values = pc.list_flatten(values)
     kind, countable = _countable(values)
     in_rows = levels[0][1] if levels else None
     if row_of is not None:
-        in_rows = np.bincount(row_of, minlength=len(column))[column.is_valid().to_numpy()]
+        in_rows = np.bincount(row_of, minlength=len(column))[truths_of(column.is_valid())]
     return Column(
         name, kind, countable, len(column), column.null_count, in_rows, tuple(levels) if row_of is not None else ()
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bailiwick.core.deferred import deferred
+from bailiwick.data.statistics.sorting import in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,7 @@ _LEAST_IN_SLICES = 1 << 9
 _POINTS = 1 << 17
 """Points that are kept once numbers share them, before they are thinned to half as many."""
 _PER_GROUP = 1 << 13
+_RARELY = 2
 _CELLS, _FULLEST = 1 << 18, 12
 _WHOLE = 2**53
 _LEAST_SQUARE = 1e-290
@@ -241,8 +243,8 @@ def _of_finite(values: Floats, *, apart: bool) -> Numbers:
         return found
     zeros = len(values) - int(np.count_nonzero(values))
     if not apart and len(values) > 2 * _PER_GROUP:
-        return _on_grid(values, zeros) or _every_so_many(np.sort(values), zeros)
-    ordered = np.sort(values)
+        return _on_grid(values, zeros) or _every_so_many(in_order(values), zeros)
+    ordered = in_order(values)
     ordered += 0.0  # no -0.0, whose place among zeros a sort does not fix
     unique, counts = _summed(ordered)
     return Numbers(unique, counts, zeros=zeros)
@@ -298,7 +300,10 @@ def _joined(parts: Sequence[Numbers]) -> tuple[Floats, Counted]:
     if not parts:
         return np.empty(0), np.empty(0, dtype=np.int64)
     values = np.concatenate([part.values for part in parts])
-    if all(part.finite == len(part.values) for part in parts):  # no number occurs twice in a part
+    total = sum(part.finite for part in parts)
+    if total <= _RARELY * len(values):  # hardly a number occurs twice in a part
+        if total > len(values):
+            values = np.repeat(values, np.concatenate([part.counts for part in parts]))
         values.sort(kind="stable")  # fast where the parts are in order already
         return _summed(values)
     order = np.argsort(values, kind="stable")
@@ -320,6 +325,8 @@ def _thinned(values: Floats, counts: Counted, points: int) -> tuple[Floats, Coun
 def _spread(values: Floats, counts: Counted | None = None) -> Spread:
     """NumPy's sums, not BLAS's, which depend on the number of threads."""
     total = len(values) if counts is None else int(counts.sum())
+    if counts is not None and total == len(values) and counts.all():  # each is there once
+        counts = None
     with np.errstate(over="ignore", invalid="ignore"):  # past 1e308 the answer is an infinity
         mean = float((values if counts is None else values * counts).sum() / total)
         away = values - mean

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bailiwick.core.deferred import deferred
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.arrow_types import storable
+from bailiwick.data.plain_arrays import no_rows, numbers_of
 from bailiwick.data.statistics.columns import Column, ColumnPart, countable_column, is_coded
 from bailiwick.data.statistics.counts import Numbers, fewest_numbers, most_numbers
 from bailiwick.data.statistics.telling import feature_of
@@ -68,7 +69,7 @@ def settled(table: pa.Table) -> pa.Table:
     coded = {n for n, column in zip(table.column_names, table.columns, strict=True) if _is_well_coded(column)}
     if not coded:
         return storable(table)
-    storable(table.schema.empty_table())  # names and types
+    storable(no_rows(table.schema))  # names and types
     others = [name for name in table.column_names if name not in coded]
     plain = storable(table.select(others)) if others else None
     columns = [table.column(n) if plain is None or n in coded else plain.column(n) for n in table.column_names]
@@ -93,7 +94,7 @@ def count_column(name: str, column: pa.ChunkedArray, *, apart: bool = True) -> C
     if found.kind == kinds.STRING:
         return replace(part, texts=Texts.of(found.values, apart=apart))
     if found.kind == kinds.BYTES:
-        sizes = pc.binary_length(found.values.drop_null()).to_numpy()
+        sizes = numbers_of(pc.binary_length(found.values.drop_null()))
         return replace(part, texts=Texts.of(found.values, apart=apart), sizes=Numbers.of(sizes))
     return part
 
@@ -116,7 +117,7 @@ def merge_columns(name: str, parts: Sequence[ColumnPart], *, columns: int, slice
 
 def _numbers(column: Column) -> np.ndarray[Any, Any]:
     values = column.values.drop_null() if column.values.null_count else column.values
-    return np.asarray(values.to_numpy())
+    return numbers_of(values)
 
 
 def _of_both(name: str, one: Part, other: Part) -> list[ColumnPart]:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from bailiwick.core.deferred import deferred
+from bailiwick.data.plain_arrays import no_rows
 from bailiwick.data.statistics.columns import ColumnPart
 from bailiwick.data.statistics.counts import most_numbers
 from bailiwick.data.statistics.merging import Part, absent, count_column, merge_columns, settled
@@ -205,7 +206,7 @@ def count_source(source: Source, columns: Sequence[str] | None = None) -> Part:
     """What is to be counted of a source, of all columns or of those."""
     chosen = source.schema.names if columns is None else list(columns)
     with Counting() as counting:
-        counting.add(source.schema.empty_table().select(chosen))
+        counting.add(no_rows(source.schema).select(chosen))
         for batch in source.coded():
             counting.add(batch.select(chosen))
         return counting.part()

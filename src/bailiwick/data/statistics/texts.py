@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bailiwick.core.deferred import deferred
+from bailiwick.data.plain_arrays import mask, no_values, numbers_of, places, truths_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +62,7 @@ class Limits:
 class Texts:
     """Different values with their counts; `total` values of `size` bytes in all; `hashes` once values are left out."""
 
-    values: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    values: pa.Array = field(default_factory=lambda: no_values(pa.string()))
     counts: Counted = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     total: int = 0
     size: int = 0
@@ -81,10 +82,10 @@ class Texts:
         if not apart and len(values) > _WORTH_HASHING and _are_different(values):
             return _frequent(values.drop_null())
         counted = values.value_counts()
-        different, counts = counted.field(0), counted.field(1).to_numpy()
+        different, counts = counted.field(0), numbers_of(counted.field(1))
         if values.null_count:
             there = different.is_valid()
-            different, counts = different.filter(there), counts[there.to_numpy(zero_copy_only=False)]
+            different, counts = different.filter(there), counts[truths_of(there)]
         found = _counted(different, counts)
         if apart or found.kept <= _LEAST:
             return found
@@ -134,12 +135,12 @@ class Texts:
 
     def shortened(self) -> Texts:
         """The same with all long texts as one, `__LARGE_BYTES__`, as TFDV ranks them; how many are different is lost."""
-        long = (pc.binary_length(self.values).to_numpy(zero_copy_only=False) > LONGEST_RANKED) & (self.counts > 0)
+        long = (numbers_of(pc.binary_length(self.values)) > LONGEST_RANKED) & (self.counts > 0)
         if not long.any():
             return self
         many = pa.array([LONG_TEXTS], self.values.type)
         parts = [
-            Texts(self.values.filter(pa.array(~long)), self.counts[~long]),
+            Texts(self.values.filter(mask(~long)), self.counts[~long]),
             Texts(many, np.array([self.counts[long].sum()])),
         ]
         return Texts.merge_all([part for part in parts if part.kept])
@@ -150,7 +151,7 @@ class Texts:
         if len(counts) > most:  # all that may be among them, those tied with the last too
             least = np.partition(counts, -most)[-most]
             chosen = np.flatnonzero(counts >= least)
-            values, counts = values.take(pa.array(chosen)), counts[chosen]
+            values, counts = values.take(places(chosen)), counts[chosen]
         pairs = zip(counts.tolist(), values.to_pylist(), strict=True)
         return [(value, count) for count, value in sorted(pairs, reverse=True)[:most]]
 
@@ -170,7 +171,7 @@ def _frequent(values: pa.ChunkedArray) -> Texts:
     buckets = (hashes >> np.uint64(46)).astype(np.int64)
     most = len(values) >> 14
     full = np.bincount(buckets, minlength=1 << 18) > most
-    often = values.filter(pa.array(full[buckets]))
+    often = values.filter(mask(full[buckets]))
     found = Texts.of(often) if len(often) else Texts()
     size = int(pc.sum(pc.binary_length(values)).as_py())
     few, counts, least = _most_frequent(found.values, found.counts, Limits(2 * _LEAST, _BYTES_OF_ALL))
@@ -184,23 +185,23 @@ def _pieces(values: pa.ChunkedArray) -> Iterator[pa.Array]:
 
 
 def _counted(values: pa.Array, counts: Counted) -> Texts:
-    size = int((pc.binary_length(values).to_numpy().astype(np.int64) * counts).sum())
+    size = int((numbers_of(pc.binary_length(values)).astype(np.int64) * counts).sum())
     return Texts(values, counts, int(counts.sum()), size)
 
 
 def _coded(values: pa.DictionaryArray) -> Texts:
     """Counts by code; a dictionary may hold values that do not occur, and one value twice, but no null."""
     codes = values.indices.drop_null() if values.indices.null_count else values.indices
-    table = np.bincount(codes.to_numpy(), minlength=len(values.dictionary))
-    places = np.flatnonzero(table)
+    table = np.bincount(numbers_of(codes), minlength=len(values.dictionary))
+    found = np.flatnonzero(table)
     different = values.dictionary
-    if len(places) < len(different):
-        different = different.take(pa.array(places))
+    if len(found) < len(different):
+        different = different.take(places(found))
     if different.type != pa.string():
         different = different.cast(pa.string())
     if pc.count_distinct(different).as_py() < len(different):
         return Texts.of(pa.chunked_array([values.cast(different.type)]))
-    return _counted(different, table[places])
+    return _counted(different, table[found])
 
 
 def _joined(parts: Sequence[Texts]) -> tuple[pa.Array, Counted]:
@@ -213,7 +214,7 @@ def _joined(parts: Sequence[Texts]) -> tuple[pa.Array, Counted]:
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.unify_dictionaries().chunk(0)
     sums = np.zeros(len(coded.dictionary), dtype=np.int64)
-    np.add.at(sums, coded.indices.to_numpy(), weights)
+    np.add.at(sums, numbers_of(coded.indices), weights)
     return coded.dictionary, sums
 
 
@@ -223,7 +224,7 @@ def _most_frequent(values: pa.Array, counts: Counted, limits: Limits) -> tuple[p
     most = max(min(limits.values, fitting) // 2, 1)
     least = int(np.partition(counts, -most - 1)[-most - 1]) if len(counts) > most else 0
     chosen = np.flatnonzero(counts > least)
-    return values.take(pa.array(chosen)), counts[chosen] - least, least
+    return values.take(places(chosen)), counts[chosen] - least, least
 
 
 def _least(found: Sequence[Hashes]) -> Hashes:
