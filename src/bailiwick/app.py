@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bailiwick.adapters.engines import open_engine
 from bailiwick.core.clock import Clock, system_clock
 from bailiwick.core.settings import Settings
 from bailiwick.data.service import DataService
@@ -103,6 +104,7 @@ def open_platform(settings: Settings, clock: Clock = system_clock) -> Platform:
         workspaces=workspaces,
         journal=JournalReader(database),
         data=data,
+        open_engine=open_engine,
         tracking=tracking,
         logged_models=logged_models,
         run_lineage=RunLineageService(records, data),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests_support.command import Populated, Result, process
+from tests_support.command import Command, Populated, Result, process
 from tests_support.small_project import PROJECT, write_project
 
 
@@ -194,3 +194,23 @@ def test_an_export_that_does_not_fit_leaves_no_part_of_it(populated: Populated, 
     assert "Traceback" not in small.err
     assert len((tmp_path / "journal.jsonl").read_text().splitlines()) > 100
     assert not list(tmp_path.glob(".journal*"))
+
+
+def test_one_run_alone_is_compared_with_nothing(command: Command, populated: Populated) -> None:
+    (run, *_) = command("--home", populated.home, "tracking", "list", "--json").json["items"]
+    refused = command("--home", populated.home, "tracking", "compare", run.get("id") or run["run_id"])
+    assert (refused.code, "Name two runs or more" in refused.err) == (2, True)
+
+
+def test_predictions_that_nothing_matches_are_not_said_to_be_none_at_all(
+    command: Command, populated: Populated
+) -> None:
+    said = command("--home", populated.home, "predictions", "list", "--endpoint", "late", "--unit", "nobody").out
+    assert "No prediction on record is like that." in said
+
+
+def test_a_span_that_is_none_is_said_once(command: Command, populated: Populated) -> None:
+    words = ("models", "policy", "flights", "--target", "champion", "--expires", "soon")
+    refused = " ".join(command("--home", populated.home, *words).err.split())
+    assert refused.count("is not a duration") == 1
+    assert "no duration" not in refused

@@ -78,3 +78,9 @@ def test_what_cannot_be_drawn_is_said(command: Command, folder: Path, words: tup
     shown = command("data", "report", *words)
     assert (shown.code, said in shown.err) == (2, True)
     assert not (folder / "x.html").exists()
+
+
+def test_a_dash_is_standard_output(command: Command, folder: Path) -> None:
+    shown = command("data", "report", "now.parquet", "--out", "-")
+    assert (shown.code, shown.out.lower().startswith("<!doctype html>")) == (0, True)
+    assert not (folder / "-").exists()

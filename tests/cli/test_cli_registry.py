@@ -65,3 +65,11 @@ def test_an_endpoint_goes_back_on_one_command(command: Command, populated: Popul
     assert "Endpoint late serves flights" in before.out
     nothing = command("--home", home, "endpoints", "rollback", "late", "--reason", "worse")
     assert (nothing.code, "no earlier version" in nothing.err) == (1, True)
+
+
+def test_who_deletes_a_version_is_told_where_it_goes_on_answering(command: Command, populated: Populated) -> None:
+    at = ("--home", populated.home)
+    (endpoint, *_) = [each for each in command(*at, "endpoints", "list", "--json").json if each["variants"]]
+    variant = endpoint["variants"][0]
+    said = " ".join(command(*at, "models", "delete", variant["model"], variant["version"]).out.split())
+    assert f"It goes on answering at endpoint '{endpoint['name']}'" in said

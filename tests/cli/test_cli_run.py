@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +121,10 @@ def test_init_makes_a_project_and_overwrites_nothing(tmp_path: Path) -> None:
     assert made.code == 0
     assert made.out.startswith("Made mine. Next:\n  cd mine\n")
     assert (tmp_path / "mine" / "bailiwick.yaml").exists()
+    (named,) = re.findall(r"\$schema=(\S+)", (tmp_path / "mine" / "bailiwick.yaml").read_text())
+    assert json.loads((tmp_path / "mine" / named).read_text())["properties"]
+    spaced = process("init", "mine too", "--json", folder=tmp_path)
+    assert "bailiwick.yaml" in spaced.json["files"]
     again = process("init", "mine", folder=tmp_path)
     assert (again.code, "is not empty" in again.err) == (1, True)
     (tmp_path / "file").touch()

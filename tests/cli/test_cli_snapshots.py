@@ -59,3 +59,44 @@ def test_what_cannot_be_is_said(command: Command, files: Path) -> None:
     command("data", "snapshot", "1.csv", "--dataset", "d", *DIALECT)
     assert command("data", "show", "d@nix").code == 3
     assert command("data", "show", "d@2013-01-01").code == 3
+
+
+def test_what_is_done_to_a_snapshot_is_told_to_machines_too(command: Command, files: Path) -> None:
+    kept = command("data", "snapshot", "1.csv", "--dataset", "d", *DIALECT, "--json").json
+    assert command("data", "name", "d@latest", "golden", "--json").json["id"] == kept["id"]
+    assert command("data", "tag", "d@golden", "quality", "good", "--json").json["id"] == kept["id"]
+    assert command("data", "export", "d@golden", "out.csv", "--json").json == {
+        "file": "out.csv",
+        "snapshot": kept["id"],
+        "rows": 2,
+        "digest": kept["digest"],
+    }
+    command("data", "snapshot", "2.csv", "--dataset", "d", *DIALECT)
+    command("data", "name", "d@latest", "golden")
+    assert command("data", "delete", kept["id"], "--json").json["id"] == kept["id"]
+    assert command("data", "restore", kept["id"][-8:], "--json").json["deleted"] is None
+
+
+def test_a_deleted_snapshot_is_restored_by_the_end_of_its_id(command: Command, files: Path) -> None:
+    kept = command("data", "snapshot", "1.csv", "--dataset", "d", *DIALECT, "--json").json
+    said = command("data", "delete", "d@latest").out
+    assert f"`bailiwick data restore {kept['id'][-8:]}`" in " ".join(said.split())
+    assert command("data", "restore", kept["id"][-8:]).code == 0
+    assert command("data", "show", "d@latest").code == 0
+
+
+def test_a_split_is_shown_in_words(command: Command, files: Path) -> None:
+    command("data", "snapshot", "1.csv", "--dataset", "d", *DIALECT)
+    command("data", "tag", "d@latest", "split.mine", "not ours")
+    split = ("--by", "hash", "--column", "id", "--part", "train=0.8", "--part", "test=0.2", "--seed", 7)
+    assert command("data", "split", "d@latest", "holdout", *split).code == 0
+    said = " ".join(command("data", "show", "d@latest").out.split())
+    assert "split holdout by hash of id: train 80 %, test 20 %, seed 7" in said
+    assert "split.mine=not ours" in said
+    assert "{" not in said
+
+
+def test_a_folder_that_is_not_there_is_not_taken_for_a_full_disk(command: Command, files: Path) -> None:
+    command("data", "snapshot", "1.csv", "--dataset", "d", *DIALECT)
+    refused = command("data", "export", "d@latest", "nowhere/out.csv")
+    assert (refused.code, "nowhere is not a folder" in refused.err) == (2, True)

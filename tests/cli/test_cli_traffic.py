@@ -32,7 +32,7 @@ def test_an_endpoints_policy_is_shown_and_changed_in_parts(
     assert after["policy"]["quota"] == {"per_second": 10.0, "burst": 10, "by": "header:x-client"}
     assert policy("--clear", "quota", "--slow-ms", 50).code == 0
     said = policy().out
-    for word in ("flights", "2500", "previous", "probability 0.2", "slow_ms", "x-variant"):
+    for word in ("flights", "on copies of 25 % of the units", "previous", "probability 0.2", "slow_ms", "x-variant"):
         assert word in said
     assert "quota" not in said
     kept = policy("--json").json
@@ -47,6 +47,8 @@ def test_an_endpoints_policy_is_shown_and_changed_in_parts(
     [
         (("--shadow", "flights"), 2, "MODEL:VERSION"),
         (("--shadow", "flights:1=much"), 2, "no percentage"),
+        (("--shadow", "flights:1=250"), 2, "250 percent"),
+        (("--file", "nowhere.json"), 2, "nowhere.json cannot be read: No such file or directory."),
         (("--shadow", "flights:99"), 3, "99"),
         (("--fallback-answer", "probability"), 2, "OUTPUT=VALUE"),
         (("--burst", "3"), 2, "--quota"),

@@ -45,6 +45,20 @@ def test_a_second_person_approves_by_the_end_of_the_id(command: Command, populat
     assert rolled.json["number"] == 1
 
 
+def test_who_approves_an_older_version_is_told_that_a_newer_one_goes_out(
+    command: Command, populated: Populated, tmp_path: Path
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(_package())
+    made = command("--home", populated.home, "models", "register", "flights", "model.onnx", "--json").json
+    assert (
+        command("--home", populated.home, "models", "promote", "flights", made["number"], "--alias", "candidate").code
+        == 0
+    )
+    said = " ".join(_approved(command, populated).split())
+    assert f"Version {made['number']} was proposed since" in said
+    assert "`bailiwick endpoints deploy ENDPOINT --model flights --version 3`" in said
+
+
 def test_a_rejection_is_final(command: Command, populated: Populated) -> None:
     home, request = populated.home, populated.ids["approval"]
     rejected = command("--home", home, "models", "reject", request, "--comment", "too few slices", "--json")

@@ -47,6 +47,10 @@ def test_a_webhook_is_made_shown_changed_and_deleted(command: Command, home: Pat
     changed = command(*at, "webhooks", "update", short, "--disable", "--description", "d", "--json").json
     assert (changed["status"], changed["description"], changed["name"]) == ("DISABLED", "d", "team")
     assert "disabled" in command(*at, "webhooks", "show", short).out
+    assert (
+        command(*at, "webhooks", "show", "team", "--json").json
+        == command(*at, "webhooks", "show", short, "--json").json
+    )
     assert command(*at, "webhooks", "delete", short).code == 0
     assert command(*at, "webhooks", "list").out.startswith("No webhooks")
     assert command(*at, "webhooks", "show", listed["id"]).code == 3

@@ -52,6 +52,32 @@ def test_the_history_says_what_meant_what_when_set_by_whom_and_why(story: Story,
     assert story.ids["logged_model"]
 
 
+def test_the_page_of_a_version_shows_the_types_of_a_signature_as_mlflow_writes_it(
+    platform: Platform, admin: Actor, client: TestClient
+) -> None:
+    platform.registry.register(
+        admin,
+        "price",
+        package=platform.blobs.put(b"price"),
+        run_id="",
+        snapshot="",
+        signature={
+            "inputs": [{"name": "hour", "type": "double", "required": True}],
+            "outputs": [{"name": "0", "datatype": "int64", "shape": [-1]}],
+        },
+        metrics={},
+        slices={},
+        parity={},
+        environment={},
+        code_version="",
+        parameters={},
+    )
+    answer = client.get("/models/price/versions/1")
+    assert answer.status_code == 200
+    assert "double" in answer.text
+    assert "int64" in answer.text
+
+
 def test_a_version_gets_an_alias_and_a_stage_and_loses_them_again(
     platform: Platform, client: TestClient, model: str
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bailiwick.cli.files import write_text
+from bailiwick.cli.files import is_output, write_text
 from bailiwick.cli.output import JsonOption, answer, print_json, print_table, say, when
 from bailiwick.cli.session import open_session
 from bailiwick.core.errors import InvalidInput
@@ -48,7 +48,7 @@ def card(
         found = model_card(platform, actor.workspace, model, version)
     if verify is not None:
         _verify(found, verify, as_json=json)
-    elif out is None:
+    elif out is None or is_output(out):
         say(WRITERS[chosen.name](found).rstrip("\n"))
     else:
         write_text(out, WRITERS[chosen.name](found))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bailiwick.cli.files import write_text
+from bailiwick.cli.files import is_output, write_text
 from bailiwick.cli.output import JsonOption, answer, busy, short
 from bailiwick.cli.session import open_session
 
@@ -56,7 +56,8 @@ def report(
         "anomalies": [anomaly for column in whole.columns for anomaly in column.anomalies],
         "slices": [each.name for each in slices[1:]],
     }
-    answer(f"Wrote {out}: {len(whole.columns):,} columns{moved}.", told, as_json=json)
+    if not is_output(out):
+        answer(f"Wrote {out}: {len(whole.columns):,} columns{moved}.", told, as_json=json)
 
 
 def _dataset(source: str, stack: ExitStack) -> Dataset:

@@ -185,7 +185,8 @@ def approve(
     """Approve a request. The author of a version may not."""
     with open_session() as (platform, actor):
         after = platform.governance.approve(actor, _request_id(platform, actor, request), comment)
-    answer(_told(after), after, as_json=json)
+        newer = _proposed_since(platform, after)
+    answer(_told(after) + newer, after, as_json=json)
 
 
 @app.command()
@@ -270,9 +271,24 @@ def _told(after: ApprovalRequest) -> str:
     return f"{after.model} version {after.number} for {after.target} is {words(after.status)} ({_votes(after)})."
 
 
+def _proposed_since(platform: Platform, after: ApprovalRequest) -> str:
+    """That another version goes out by itself and this one does not, where a newer one was proposed."""
+    from bailiwick.lifecycle.releasable import PRODUCTION
+    from bailiwick.lifecycle.release import CANDIDATE
+
+    proposed = platform.registry.aliases(after.workspace, after.model).get(CANDIDATE, 0)
+    if after.target != PRODUCTION or proposed <= after.number:
+        return ""
+    by_hand = f"`bailiwick endpoints deploy ENDPOINT --model {after.model} --version {after.number}`"
+    return f" Version {proposed} was proposed since, and goes out when it is approved; this one by {by_hand}."
+
+
 def _votes(request: ApprovalRequest) -> str:
     given = f"{request.approvals()} of {request.needed} approvals"
-    return given if not request.decisions else f"{given}: {', '.join(each.actor for each in request.decisions)}"
+    refused = "rejected by " if words(request.status) == "rejected" else ""
+    return (
+        given if not request.decisions else f"{given}: {refused}{', '.join(each.actor for each in request.decisions)}"
+    )
 
 
 def _aliases(aliases: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bailiwick.cli.ids import full_id
-from bailiwick.cli.output import JsonOption, answer, print_json, print_table, say, short, when, words
+from bailiwick.cli.output import JsonOption, answer, print_json, print_table, say, short, shortened, when, words
 from bailiwick.cli.session import open_session
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def alarms(
             words(each.kind),
             words(each.status),
             when(each.raised),
-            each.message,
+            shortened(each.message),
         )
         for each in found
     ]
@@ -166,7 +166,8 @@ def _promised(found: Objectives) -> str:
 
 
 def _heard(state: WorkerState, now: int, silent_ms: int) -> str:
-    ago = f"{max(now - state.seen, 0) / 1000:.0f} s ago"
+    seconds = max(now - state.seen, 0) // 1000
+    ago = f"{seconds} s ago" if seconds < 120 else f"{seconds // 60:,} min ago"
     if state.report.leaving:
         return f"{ago}, stopped"
     return ago if now - state.seen <= silent_ms else f"{ago}: silent"

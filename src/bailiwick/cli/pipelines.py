@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -37,17 +38,21 @@ def add_to(app: typer.Typer) -> None:
     app.command()(cancel)
 
 
-def init(directory: Annotated[Path, typer.Argument(help="Folder to make.")]) -> None:
+def init(directory: Annotated[Path, typer.Argument(help="Folder to make.")], json: JsonOption = False) -> None:
     """Make a project to start from: the flights example."""
     from bailiwick.demo.project import copy_project
 
     if directory.exists() and not directory.is_dir():
         raise InvalidInput(f"{directory} is a file.", hint="Name a folder that does not exist yet.")
     copy_project(directory)
-    say(f"Made {directory}. Next:")
-    say(f"  cd {directory}")
-    say('  python prepare.py    its data: a year of flights; needs pip install "bailiwick[demo]"')
-    say("  bailiwick run        check, fit, tune, train, judge, register")
+    steps = (
+        f"Made {directory}. Next:",
+        f"  cd {shlex.quote(str(directory))}",
+        '  python prepare.py    its data: a year of flights; needs pip install "bailiwick[demo]"',
+        "  bailiwick run        check, fit, tune, train, judge, register",
+    )
+    made = {"folder": str(directory), "files": sorted(each.name for each in directory.iterdir())}
+    answer("\n".join(steps), made, as_json=json)
 
 
 def run(

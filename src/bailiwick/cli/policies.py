@@ -66,7 +66,7 @@ def _milliseconds(parse: object, text: str) -> int:
     try:
         return int(parse(text))
     except ValueError as error:
-        raise InvalidInput(f"--expires {text!r} is no duration: {error}.", hint="Write 12h or 7d.") from None
+        raise InvalidInput(f"--expires: {str(error).rstrip('.')}.") from None
 
 
 def _who(policy: Policy) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bailiwick.cli.output import JsonOption, busy, print_fields, print_json, print_table, say, when
+from bailiwick.cli.output import JsonOption, busy, print_fields, print_json, print_table, say, when, words
 from bailiwick.cli.session import open_session
 from bailiwick.core.errors import InvalidInput
 
@@ -56,7 +56,9 @@ def list_all(
         return
     rows = [(each.id, _by(each), when(each.received), each.status, _outputs(each)) for each in page.items]
     columns = ["prediction", "by", "received (UTC)", "status", "answer"]
-    print_table("Predictions", columns, rows, empty="No predictions on record yet.")
+    chosen = sought != Sought() or after
+    empty = "No prediction on record is like that." if chosen else "No predictions on record yet."
+    print_table("Predictions", columns, rows, empty=empty)
     if page.next:
         say(f"More: --after {page.next}")
 
@@ -73,7 +75,8 @@ def show(prediction: IdArgument, endpoint: EndpointOption = "", json: JsonOption
         return
     made, version = found.prediction, found.version
     approved = [
-        f"{each.target}: {each.status} ({', '.join(vote.actor for vote in each.decisions)})" for each in found.approvals
+        f"{each.target}: {words(each.status)} ({', '.join(vote.actor for vote in each.decisions)})"
+        for each in found.approvals
     ]
     print_fields(
         f"Prediction {made.id}",
@@ -94,6 +97,8 @@ def show(prediction: IdArgument, endpoint: EndpointOption = "", json: JsonOption
     )
     values = [*made.inputs.items(), *((name, f"hash {text}") for name, text in made.hashed.items())]
     print_table("Inputs", ["column", "value"], values, empty="No inputs were kept.")
+    if made.params:
+        print_table("Params", ["param", "value"], list(made.params.items()), empty="")
     print_table("Outputs", ["output", "value"], list(made.outputs.items()), empty="There was no answer.")
 
 

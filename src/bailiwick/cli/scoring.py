@@ -34,6 +34,7 @@ def score(
     workers: Annotated[int, typer.Option(help="Threads; 0 is one a core.")] = 0,
     part_rows: Annotated[int, typer.Option(help="Rows a part, which is what a stopped run repeats at most.")] = 131_072,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew what an earlier run left there.")] = False,
+    params: Annotated[str, typer.Option(help="What a logged model is given beside the rows, as a JSON object.")] = "",
     engine: Annotated[str, typer.Option(help="spark, or a Spark address: score on its executors.")] = "",
     json: JsonOption = False,
 ) -> None:
@@ -45,6 +46,7 @@ def score(
         raise InvalidInput(f"--part-rows is {part_rows}; it may be 1 to {_PARTS_MOST:,}.")
     if workers < 0:
         raise InvalidInput(f"--workers is {workers}; it may be 0 or more.")
+    given = _object(params, engine)
     with open_session() as (platform, actor):
         check_may_score(actor)
         version = find_version(platform, actor.workspace, model)
@@ -64,6 +66,7 @@ def score(
                     workers=workers,
                     overwrite=overwrite,
                     rows_a_part=part_rows,
+                    params=given,
                     told=lambda rows, before: progress.update("rows", rows, 0, f"{before:,} before" if before else ""),
                 )
     if json:
@@ -72,8 +75,24 @@ def score(
     title = f"{scored.rows:,} rows scored by {scored.model} version {scored.version}"
     told = {"into": scored.out, "format": scored.format, "parts": scored.parts, "run": scored.run}
     told["of them before"] = f"{scored.before:,}" if scored.before else ""
-    told["took"] = f"{scored.seconds:.1f} s, {scored.rows_per_second:,.0f} rows a second"
+    rate = (
+        f", {scored.rows_per_second:,.0f} rows a second" if scored.rows > scored.before else ": all was there already"
+    )
+    told["took"] = f"{scored.seconds:.1f} s{rate}"
     print_fields(title, told)
+
+
+def _object(params: str, engine: str) -> dict[str, Any] | None:
+    from msgspec import DecodeError, json
+
+    if not params:
+        return None
+    if engine:
+        raise InvalidInput("--params are for models that stay Python, which executors do not run.")
+    try:
+        return json.decode(params, type=dict[str, Any])
+    except DecodeError as error:
+        raise InvalidInput(f"--params {params[:100]!r} is no JSON object: {error}.") from error
 
 
 def _on_spark(

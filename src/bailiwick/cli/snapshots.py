@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bailiwick.cli.output import JsonOption, answer, busy, print_json, print_table, say, short, when
+from bailiwick.cli.output import JsonOption, answer, busy, print_json, print_table, short, when
 from bailiwick.cli.session import open_session
 from bailiwick.cli.sources import SnapshotArgument, SourceArgument
 
@@ -107,13 +107,16 @@ def snapshots(
 
 
 def show(snapshot: SnapshotArgument, json: JsonOption = False) -> None:
-    """One snapshot: columns, source, parts, names, tags."""
+    """One snapshot: columns, source, parts, names, tags, splits."""
+    from bailiwick.data.splits import splits_among
+
     with open_session() as (platform, actor):
         found = platform.data.find(actor.workspace, snapshot)
         labels = platform.data.labels(actor.workspace, found.id)
     if json:
         print_json({"snapshot": found, "names": labels.names, "tags": labels.tags})
         return
+    splits, tags = splits_among(labels.tags)
     sampled = "" if found.statistics_rows == found.rows else f" (a sample of {found.statistics_rows:,})"
     parts = [f"{part.rows:,} in {part.table or 'their files'}" for part in found.parts]
     facts = [
@@ -126,7 +129,8 @@ def show(snapshot: SnapshotArgument, json: JsonOption = False) -> None:
         ("source", found.source),
         ("parts", "; ".join(parts)),
         ("names", ", ".join(labels.names)),
-        ("tags", ", ".join(f"{key}={value}" for key, value in labels.tags.items())),
+        ("tags", ", ".join(f"{key}={value}" for key, value in tags.items())),
+        *((f"split {name}", split.words) for name, split in splits.items()),
         ("kept (UTC)", when(found.created)),
         ("deleted (UTC)", when(found.deleted) if found.deleted else ""),
     ]
@@ -152,29 +156,32 @@ def read(
     if json:
         print_json(first)
         return
-    cells = [tuple("" if value is None else str(value) for value in row.values()) for row in first]
+    cells = [tuple(_value(value) for value in row.values()) for row in first]
     print_table(f"Snapshot {short(found.id)} of {found.dataset}", names, cells, empty="It has no rows.")
 
 
 def name(
     snapshot: SnapshotArgument,
     name: Annotated[str, typer.Argument(help="Unique in the dataset; one that another snapshot has is moved.")],
+    json: JsonOption = False,
 ) -> None:
     """Give a snapshot a name, so that it is DATASET@NAME."""
     with open_session() as (platform, actor):
         found = platform.data.name_snapshot(actor, platform.data.find(actor.workspace, snapshot).id, name)
-    say(f"{found.dataset}@{name} is snapshot {short(found.id)}.")
+    answer(f"{found.dataset}@{name} is snapshot {short(found.id)}.", found, as_json=json)
 
 
 def tag(
     snapshot: SnapshotArgument,
     key: Annotated[str, typer.Argument(help="The tag's key.")],
     value: Annotated[str | None, typer.Argument(help="Its value; left out, the tag is removed.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Set a tag of a snapshot, or remove it."""
     with open_session() as (platform, actor):
         found = platform.data.tag_snapshot(actor, platform.data.find(actor.workspace, snapshot).id, key, value)
-    say(f"Snapshot {short(found.id)}: {key} {'removed' if value is None else f'= {value}'}.")
+    told = f"{key} {'removed' if value is None else f'= {value}'}"
+    answer(f"Snapshot {short(found.id)}: {told}.", found, as_json=json)
 
 
 def diff(one: SnapshotArgument, other: SnapshotArgument, json: JsonOption = False) -> None:
@@ -205,25 +212,36 @@ def export(
     snapshot: SnapshotArgument,
     file: Annotated[Path, typer.Argument(help="The file to write: .parquet, .csv or .arrow.")],
     file_format: Annotated[str, typer.Option("--format", help="parquet, csv or arrow.")] = "",
+    json: JsonOption = False,
 ) -> None:
     """Write a snapshot to a file, which appears only when its digest is right."""
     with open_session() as (platform, actor), busy(f"Writing {file}"):
         found = platform.data.export(actor, platform.data.find(actor.workspace, snapshot).id, file, format=file_format)
-    say(f"Wrote {file}: {found.rows:,} rows, digest {found.digest}.")
+    told = {"file": str(file), "snapshot": found.id, "rows": found.rows, "digest": found.digest}
+    answer(f"Wrote {file}: {found.rows:,} rows, digest {found.digest}.", told, as_json=json)
 
 
-def delete(snapshot: SnapshotArgument, reason: Annotated[str, typer.Option(help="Why, for the journal.")] = "") -> None:
+def delete(
+    snapshot: SnapshotArgument,
+    reason: Annotated[str, typer.Option(help="Why, for the journal.")] = "",
+    json: JsonOption = False,
+) -> None:
     """Hide a snapshot. It stays on record, and `restore` shows it again."""
     with open_session() as (platform, actor):
         found = platform.data.delete_snapshot(actor, platform.data.find(actor.workspace, snapshot).id, reason=reason)
-    say(f"Deleted snapshot {found.id} of {found.dataset}; `bailiwick data restore {found.id}` shows it again.")
+    again = f"`bailiwick data restore {short(found.id)}` shows it again"
+    answer(f"Deleted snapshot {short(found.id)} of {found.dataset}; {again}.", found, as_json=json)
 
 
-def restore(snapshot: Annotated[str, typer.Argument(help="The whole id of a deleted snapshot.")]) -> None:
+def restore(
+    snapshot: Annotated[str, typer.Argument(help="The id or digest of a deleted snapshot, or how one ends.")],
+    json: JsonOption = False,
+) -> None:
     """Show a deleted snapshot again."""
     with open_session() as (platform, actor):
-        found = platform.data.restore_snapshot(actor, snapshot)
-    say(f"Snapshot {short(found.id)} of {found.dataset} is there again.")
+        known = platform.data.find(actor.workspace, snapshot, deleted=True)
+        found = platform.data.restore_snapshot(actor, known.id)
+    answer(f"Snapshot {short(found.id)} of {found.dataset} is there again.", found, as_json=json)
 
 
 def split(
@@ -277,5 +295,14 @@ def _types(given: list[str]) -> dict[str, str]:
 
 
 def _change(key: str, before: float | None, after: float | None) -> str:
-    shown = ["–" if value is None else f"{value:.5g}" for value in (before, after)]
+    shown = ["–" if value is None else _number(value) for value in (before, after)]
     return f"{key} {shown[0]}" if shown[0] == shown[1] else f"{key} {shown[0]} → {shown[1]}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.5g}"
+
+
+def _value(value: object) -> object:
+    """What a table has room for: numbers as they are, the rest as text."""
+    return value if value is None or isinstance(value, float) else str(value)

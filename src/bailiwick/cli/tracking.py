@@ -9,6 +9,7 @@ import typer
 from bailiwick.cli.ids import full_id
 from bailiwick.cli.output import JsonOption, print_fields, print_json, print_table, say, short, when, words
 from bailiwick.cli.session import open_session
+from bailiwick.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +95,8 @@ def compare(
 
     with open_session() as (platform, actor):
         ids = [_run_id(platform, actor, each) for each in runs]
+        if len(ids) < 2:
+            raise InvalidInput("One run alone is compared with nothing.", hint="Name two runs or more.")
         found = compare_runs(platform, actor.workspace, ids)
     if json:
         print_json(found)

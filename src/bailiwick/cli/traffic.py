@@ -16,6 +16,8 @@ from bailiwick.core.errors import InvalidInput
 if TYPE_CHECKING:
     from bailiwick.lifecycle.policies import PolicyStated
 
+WHOLE = 10_000
+"""A share of all, as policies count it: in basis points."""
 PARTS = ("override", "shadows", "fallbacks", "breaker", "slow", "queue", "deadline", "quota", "priority")
 
 
@@ -128,7 +130,8 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         found = codec.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"{file} cannot be read as JSON: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
+        raise InvalidInput(f"{file} cannot be read: {reason}.") from error
     if not isinstance(found, dict):
         raise InvalidInput(f"{file} holds no JSON object.")
     return found
@@ -145,9 +148,11 @@ def _shadow(text: str) -> dict[str, Any]:
     named, equals, percent = text.partition("=")
     model, number = _version(named)
     try:
-        share = round(float(percent.rstrip("%")) * 100) if equals else 10_000
-    except ValueError:
+        share = round(float(percent.rstrip("%")) * 100) if equals else WHOLE
+    except (ValueError, OverflowError):
         raise InvalidInput(f"{percent!r} in {text!r} is no percentage.") from None
+    if not 1 <= share <= WHOLE:
+        raise InvalidInput(f"{percent} percent in {text!r} is not from 0.01 to 100.")
     return {"model": model, "version": number, "share": share}
 
 
@@ -200,5 +205,11 @@ def _told(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "; ".join(_told(each) for each in value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_told(each)}" for key, each in value.items() if each not in ("", 0, False, None))
+        return ", ".join(_told_part(key, each) for key, each in value.items() if each not in ("", 0, False, None))
     return str(value)
+
+
+def _told_part(key: str, value: Any) -> str:
+    if key == "share":
+        return f"on copies of {100 * value / WHOLE:g} % of the units"
+    return key if value is True else f"{key} {_told(value)}"

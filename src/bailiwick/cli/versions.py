@@ -207,13 +207,18 @@ def delete(
     model: ModelArgument, version: WholeModel = None, reason: ReasonOption = "", json: JsonOption = False
 ) -> None:
     """Hide a version, or a model with all versions. `models restore` brings it back."""
+    from bailiwick.lifecycle.origins import Dependents
+
     with open_session() as (platform, actor):
         if version is None:
             count = platform.registry.delete_model(actor, model, reason=reason)
             answer(f"{model} and {count} versions are deleted.", {"model": model, "versions": count}, as_json=json)
             return
         gone = platform.registry.delete_version(actor, model, version, reason=reason)
-    answer(f"{model} version {version} is deleted.", gone, as_json=json)
+        routes = Dependents(platform.endpoints, platform.projects, platform.governance)
+        serving = routes.of_version(actor.workspace, model, version)
+    still = f" It goes on answering at {', '.join(serving)}: `bailiwick endpoints deploy` routes to another."
+    answer(f"{model} version {version} is deleted.{still if serving else ''}", gone, as_json=json)
 
 
 @app.command()

@@ -182,7 +182,10 @@ def replay(
 
 
 def _full(platform: Platform, workspace: str, webhook: str) -> str:
-    return full_id("webhook", webhook, (each.id for each in platform.webhooks.webhooks(workspace, limit=1_000)))
+    """The id that is meant: by its end, or by the name that one webhook alone has."""
+    known = platform.webhooks.webhooks(workspace, limit=1_000)
+    named = [each.id for each in known if each.name == webhook]
+    return named[0] if len(named) == 1 else full_id("webhook", webhook, (each.id for each in known))
 
 
 def _secret(given: str | None) -> str | None:

@@ -138,7 +138,8 @@ class Settings:
     models_memory_bytes: int = field(
         default=4 << 30,
         metadata={
-            "doc": "most addresses of a Python model's process, in bytes; one that holds half as much in memory is replaced"
+            "doc": "most addresses of a Python model's process, in bytes, and of the one that a graph is tried in when it is "
+            "packaged; a served one that holds half as much in memory is replaced"
         },
     )
     models_seconds: int = field(

@@ -5,7 +5,8 @@ Inspecting again, after a crash or for another run, finds the same, raises no al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from bailiwick.data.model import Snapshot
 from bailiwick.lifecycle.checking import declared_checks, held_snapshot, other_sources
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.stakeholders import told
+from bailiwick.lifecycle.standing import Looked, rows_of
 from bailiwick.monitoring.data_alarms import DataFinding
 from bailiwick.monitoring.model import Alarm, Kind
 from bailiwick.pipelines.project import Project
@@ -34,10 +36,13 @@ if TYPE_CHECKING:
 
     from bailiwick.data import profile, sampling
     from bailiwick.data.checks import running
+    from bailiwick.data.engines import whole
+    from bailiwick.data.engines.engine import RowEngine
     from bailiwick.monitoring import judgement
 else:
     pa, pc = deferred("pyarrow"), deferred("pyarrow.compute")
     profile, sampling = deferred("bailiwick.data.profile"), deferred("bailiwick.data.sampling")
+    whole = deferred("bailiwick.data.engines.whole")
     running, judgement = deferred("bailiwick.data.checks.running"), deferred("bailiwick.monitoring.judgement")
 
 _KINDS = {
@@ -73,28 +78,43 @@ def inspect(
     *,
     project: Project | None = None,
     taking: Taking | None = None,
+    there: RowEngine | None = None,
 ) -> Inspection:
     """Hold a snapshot against the checks of its project, and against the snapshots before it; raise alarms for what is wrong.
 
     `project` is the applied project of the dataset's name where none is given; without one, only changes are looked for.
+    `there` are the rows of a snapshot that stay on an engine, which is opened where they are not given.
     It is the platform's own deed. Raises InvalidInput for a check that the data cannot be held against.
     """
     declared = project if project is not None else _applied(platform, workspace, snapshot.dataset)
     taken = taking or Taking(snapshot.created)
     known = found_before(platform, workspace, snapshot.id)
     work = _Work(platform, workspace, snapshot, declared, taken, known_files=taking is not None)
-    if known is None or known.rule != work.rule:
-        found = work.whole()
-    elif taking is not None and (ages := [check for check in work.checks if isinstance(check, _AGES)]):
-        found = work.with_ages(known, ages)
-    else:
+    ages = [check for check in work.checks if isinstance(check, _AGES)] if taking is not None else []
+    if known is not None and known.rule == work.rule and not ages:
         found = known
+    else:
+        with _rows_there(platform, declared, snapshot, there) as work.there:
+            found = work.whole() if known is None or known.rule != work.rule else work.with_ages(known, ages)
     if found is not known:
         actor = system_actor(workspace, "inspection")
         digest = platform.blobs.put(found.to_json())
         platform.data.keep_inspection(actor, snapshot.id, digest, failed=[each.name for each in found.failed])
     _alarm(platform, workspace, found)
     return found
+
+
+@contextmanager
+def _rows_there(
+    platform: Platform, project: Project | None, snapshot: Snapshot, there: RowEngine | None
+) -> Iterator[Looked | None]:
+    if there is not None:
+        yield Looked(there, snapshot)
+    elif snapshot.engine:
+        with rows_of(platform, project, snapshot) as rows:
+            yield Looked(rows, snapshot)
+    else:
+        yield None
 
 
 def found_before(platform: Platform, workspace: str, snapshot_id: str) -> Inspection | None:
@@ -194,6 +214,7 @@ class _Work:
         declared = declared_checks(project) if project is not None else []
         # Of a snapshot that was kept some time ago nobody knows any more how old its files were.
         self.checks = [check for check in declared if known_files or not isinstance(check, SourceAge)]
+        self.there: Looked | None = None
         told = [] if project is None else [project.data.checks.model_dump(mode="json"), project.data.time]
         self.rule = digest_of([1, self.asked.model_dump(mode="json"), told])
 
@@ -236,6 +257,10 @@ class _Work:
             return []
         assert self.project is not None
         data, workspace = self.platform.data, self.workspace
+        if self.there is not None:
+            previous = past[0][0].rows if past else None
+            asked = whole.HeldThere(self.there.rows, self.taken.time, previous, self.taken.end)
+            return whole.run_checks_there(asked, checks)
         held = held_snapshot(
             data,
             self.snapshot,
@@ -278,7 +303,8 @@ class _Work:
             before = profile.from_json(self.platform.blobs.get(past[0][1].profile))
             compared, skipped = judgement.comparable(before, rows)
             bins = profile.Profile(rows=before.rows, features=tuple(compared))
-            moved = changes.distribution_change(bins, profile.count(bins, rows), rule, against=arrivals[0].snapshot)
+            counted = profile.count(bins, rows) if self.there is None else self.there.count(bins)
+            moved = changes.distribution_change(bins, counted, rule, against=arrivals[0].snapshot)
             verdicts.append(verdict_of(moved, severity.distribution.upper()))
         return verdicts, skipped
 
@@ -294,6 +320,9 @@ class _Work:
         wanted = [name for name, kind in self.snapshot.columns if name not in left and not kind.startswith("timestamp")]
         if not wanted:
             return profile.Profile(rows=self.snapshot.rows, features=()), pa.table({}), ()
+        if self.there is not None:
+            counted, left_out = self.there.profile(wanted)
+            return counted, self.there.table, left_out
         reader = self.platform.data.reader(self.workspace, self.snapshot.id, wanted, added=True)
         cells = min(sampling.SAMPLE_CELLS, _SAMPLE_ROWS * len(reader.schema))
         sample = sampling.Sample(reader.schema, cells=cells)

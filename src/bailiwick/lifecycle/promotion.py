@@ -10,7 +10,7 @@ from typing import Any
 
 from bailiwick.core.actor import Actor, Permission, system_actor
 from bailiwick.core.errors import CheckFailed, NotAllowed
-from bailiwick.governance.model import ApprovalRequest, Policy, Status
+from bailiwick.governance.model import ApprovalRequest, Policy, Status, who_approves
 from bailiwick.lifecycle.evidence import card_evidence
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.registry.model import AliasChange, ModelVersion, parse_stage
@@ -92,7 +92,13 @@ def _answered(
         for target, policy in zip(targets, policies, strict=True)
         if policy is not None and not _allowed(platform, actor, found, target)
     ]
-    return NotAllowed(" ".join([refusal.message, *told]), hint=refusal.hint)
+    requested = [
+        policy
+        for target, policy in zip(targets, policies, strict=True)
+        if policy is not None and (newest := _newest(platform, found, target)) and newest.status == Status.PENDING
+    ]
+    hint = f"{who_approves(requested[0], found.created_by)}: `bailiwick models approve REQUEST`." if requested else ""
+    return NotAllowed(" ".join([refusal.message, *told]), hint=hint or refusal.hint)
 
 
 def _allowed(platform: Platform, actor: Actor, version: ModelVersion, target: str) -> bool:

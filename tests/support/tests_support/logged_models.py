@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,13 @@ class _Made(Hostile):
         return eval, (self.code,)
 
 
-def python_package(target: Path, code: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Path:
+def python_package(
+    target: Path,
+    code: str,
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str],
+    params: Sequence[Mapping[str, Any]] = (),
+) -> Path:
     """A package of a Python model whose class `Model` is in the code; inputs and outputs are datatypes by name."""
     folder = target.with_suffix(".model")
     folder.mkdir(parents=True)
@@ -87,6 +93,7 @@ def python_package(target: Path, code: str, inputs: Mapping[str, str], outputs: 
         signature={
             "inputs": [{"name": name, "datatype": kind, "shape": [-1, 1]} for name, kind in inputs.items()],
             "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in outputs.items()],
+            "params": list(params),
         },
         flavours={"sklearn": {"pickled_model": "model.pkl"}},
         inputs=tuple(Column(name, kind).described() for name, kind in inputs.items()),

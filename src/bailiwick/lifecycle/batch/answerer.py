@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from bailiwick.core.errors import InvalidInput
 from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.batch.graph import GraphAnswerer, answered
 from bailiwick.pyfunc.archive import is_archive
+from bailiwick.pyfunc.params import held
+from bailiwick.serving.params import TakesParams
 from bailiwick.serving.python_runtime import PythonModels
+from bailiwick.serving.tensors import Signature
 
 _PYTHON_ROWS = 2_048  # within what the setting `models_seconds` allows a call, for slow pipelines too
 
@@ -19,9 +24,14 @@ _PYTHON_ROWS = 2_048  # within what the setting `models_seconds` allows a call, 
 class ProgramAnswerer:
     """A package that stays Python, in confined processes; as many as the settings say."""
 
-    def __init__(self, settings: Settings, package: Path) -> None:
+    def __init__(self, settings: Settings, package: Path, params: Mapping[str, Any]) -> None:
         self._runtime = PythonModels.of(settings).open(package)
         self.signature = self._runtime.signature
+        try:
+            self._params = checked(self.signature, params)
+        except InvalidInput:
+            self.close()
+            raise
 
     def answer(self, rows: pa.Table) -> list[pa.Array]:
         """The outputs, in the order of the signature. Raises ModelFailed, Unavailable."""
@@ -38,12 +48,27 @@ class ProgramAnswerer:
             else feed[block.specs[0].name]
             for block in self._runtime.blocks
         }
+        if self._params and isinstance(self._runtime, TakesParams):
+            return self._runtime.run_with(blocks, self._params)
         return self._runtime.run(blocks)
 
 
 Answerer = GraphAnswerer | ProgramAnswerer
 
 
-def open_answerer(settings: Settings, package: Path) -> Answerer:
-    """By what the file is. Raises InvalidInput, Unavailable."""
-    return ProgramAnswerer(settings, package) if is_archive(package) else GraphAnswerer(package.read_bytes())
+def open_answerer(settings: Settings, package: Path, params: Mapping[str, Any] | None = None) -> Answerer:
+    """By what the file is. Raises InvalidInput, also for params that the model does not declare; Unavailable."""
+    if is_archive(package):
+        return ProgramAnswerer(settings, package, params or {})
+    made = GraphAnswerer(package.read_bytes())
+    checked(made.signature, params or {})  # they mean nothing to what became a graph, and are held to their types
+    return made
+
+
+def checked(signature: Signature, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model is run with. Raises InvalidInput."""
+    known = [spec.name for spec in signature.params]
+    for name in params:
+        if name not in known:
+            raise InvalidInput.choice("Param", name, known)
+    return held(signature.params, params)

@@ -31,7 +31,7 @@ class Part(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """What a folder of answers is of. Another job does not go on where this one was."""
+    """What a folder of answers is of. Another job does not go on where this one was. `params` are JSON."""
 
     package: str
     source: str
@@ -41,13 +41,16 @@ class Job(Struct, frozen=True):
     bytes: int
     format: int = 1
     encoding: str = "parquet"
+    params: str = ""
 
     @property
     def digest(self) -> str:
-        """Names the job; of Parquet, as before there was anything else."""
+        """Names the job; of Parquet and without params, as before there was anything else."""
         told = msgspec.to_builtins(self)
         if self.encoding == "parquet":
             del told["encoding"]
+        if not self.params:
+            del told["params"]
         return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
 
 

@@ -6,16 +6,18 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from msgspec import structs
 
 from bailiwick.core.actor import Actor, Permission
+from bailiwick.core.canonical import canonical_json
 from bailiwick.core.errors import BailiwickError, InvalidInput, NotFound
 from bailiwick.data.sources import Source
 from bailiwick.lifecycle.batch.answerer import Answerer, open_answerer
@@ -35,6 +37,9 @@ PRODUCTION = "production"
 SCORED_TO = "bailiwick.scored_to"
 DELTA = "delta"
 FORMATS = (*ENCODINGS, DELTA)
+MOST_TOLD = 4_000
+"""Characters of the params that the run tells."""
+
 Told = Callable[[int, int], None]
 """Rows that are written so far, and how many of those an earlier run had written."""
 
@@ -103,11 +108,12 @@ def score_source(
     workers: int = 0,
     overwrite: bool = False,
     rows_a_part: int = ROWS,
+    params: Mapping[str, Any] | None = None,
     told: Told | None = None,
 ) -> Scored:
     """Answers for every row of `source`, in `out`: columns `keep` (None: all) and the model's outputs.
 
-    Memory does not grow with the rows. The same again goes on where it was, or finds it all done, and never writes a row
+    `params` are those that a logged model declares; its defaults otherwise. Memory does not grow with the rows. The same again goes on where it was, or finds it all done, and never writes a row
     twice. Raises InvalidInput, Conflict for a folder that holds something else or a source that has changed meanwhile,
     Unavailable, ModelFailed.
     """
@@ -117,8 +123,9 @@ def score_source(
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bailiwick-score-") as folder:
         package = written(platform, version.package, Path(folder))
-        with closing(open_answerer(platform.settings, package)) as answerer:
+        with closing(open_answerer(platform.settings, package, params)) as answerer:
             job, schema = plan(source, version, answerer, keep, rows_a_part)
+            job = structs.replace(job, params=canonical_json(dict(params)).decode() if params else "")
             output, job = opened(out, format, job, schema, overwrite=overwrite)
             run = begun(platform, actor, version, job, out)
             try:
@@ -256,9 +263,8 @@ def begun(platform: Platform, actor: Actor, version: ModelVersion, job: Job, out
         tags={SCORED_BY: record, SCORED_TO: out},
         key=key,
     )
-    platform.tracking.log(
-        actor, run.id, params={"model": version.model, "version": str(version.number), "package": version.package}
-    )
+    about = {"model": version.model, "version": str(version.number), "package": version.package}
+    platform.tracking.log(actor, run.id, params=about | ({"params": job.params[:MOST_TOLD]} if job.params else {}))
     digest = structs.replace(job, package="").digest[:32]
     dataset = Dataset(name=Path(job.source).name[:400] or "rows", digest=digest, source_type="local", source=job.source)
     platform.run_lineage.log_inputs(actor, run.id, datasets=[DatasetInput(dataset, {CONTEXT_TAG: "scoring"})])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -177,9 +178,14 @@ def inputs_section(platform: Platform, version: ModelVersion, origins: Origins) 
             more = f" and {len(values) - SHOWN_CATEGORIES} more" if len(values) > SHOWN_CATEGORIES else ""
             told = f"{feature.distinct} values: {', '.join(values[:SHOWN_CATEGORIES])}{more}"
         else:
-            told = f"{feature.edges[0]:.6g} to {feature.edges[-1]:.6g}" if feature.edges else "always missing"
+            told = f"{_end(feature.edges[0])} to {_end(feature.edges[-1])}" if feature.edges else "always missing"
         facts.append(Fact(feature.name, told, source))
     return _section("inputs", "Inputs as they were in training", facts)
+
+
+def _end(edge: float) -> str:
+    """An edge of a profile for people: the least is the float below the smallest value, which of 0 is subnormal."""
+    return f"{0.0 if abs(edge) < sys.float_info.min else edge:.6g}"
 
 
 def parameters_section(version: ModelVersion, origins: Origins) -> Section:

@@ -6,6 +6,7 @@ import math
 import re
 from datetime import UTC, datetime
 
+_ID = re.compile(r"\b[0-9a-f]{32}\b")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?Z")
 _LARGEST, _WIDE = 1e300, 1e9
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -163,20 +164,26 @@ def span(start: int, end: int) -> str:
 
 
 def ago(milliseconds: int | None, now: int) -> str:
-    """How long before `now`: `just now`, `5 min ago`, `3 d ago`; a date past 30 days."""
+    """How long before `now`: `just now`, `5 min ago`, `3 d ago`; a date past 30 days. What is to come is `in 3 d`."""
     if milliseconds is None:
         return "—"
     passed = now - milliseconds
-    if passed < 5 * _SECOND:
+    length = abs(passed)
+    if length < 5 * _SECOND:
         return "just now"
-    for limit, unit, name in ((_MINUTE, _SECOND, "s"), (_HOUR, _MINUTE, "min"), (_DAY, _HOUR, "h")):
-        if passed < limit:
-            return f"{passed // unit} {name} ago"
-    return f"{passed // _DAY} d ago" if passed < 30 * _DAY else day(milliseconds)
+    if length >= 30 * _DAY:
+        return day(milliseconds)
+    steps = ((_MINUTE, _SECOND, "s"), (_HOUR, _MINUTE, "min"), (_DAY, _HOUR, "h"), (30 * _DAY, _DAY, "d"))
+    told = next(f"{length // unit} {name}" for limit, unit, name in steps if length < limit)
+    return f"{told} ago" if passed > 0 else f"in {told}"
 
 
 def told(text: str) -> str:
-    """A message with its RFC 3339 times as people write them: `2014-01-24T00:00:00.000Z` is `2014-01-24`."""
+    """A message with its RFC 3339 times as people write them, and its ids by their ends.
+
+    `2014-01-24T00:00:00.000Z` is `2014-01-24`.
+    """
+    text = _ID.sub(lambda found: found[0][-8:], text)
     return _MOMENT.sub(lambda found: found[1] if found[2] == "00:00" else f"{found[1]} {found[2]}", text)
 
 

@@ -13,6 +13,7 @@ from bailiwick.core.errors import BailiwickError
 from bailiwick.data.distributions.listing import NARROWINGS, SORTS, Choice, count_moved
 from bailiwick.data.distributions.model import Column, Slice
 from bailiwick.data.model import Snapshot
+from bailiwick.data.splits import splits_among
 from bailiwick.lifecycle.inspection import found_before
 from bailiwick.server.ui import links
 from bailiwick.server.ui.column_parts import NARROWING_WORDS, SORT_WORDS, cards_of
@@ -45,9 +46,13 @@ def snapshot(visit: Visit) -> Context:
     """One snapshot with what its columns hold, beside another where one is asked for, and the runs that read it."""
     found = visit.platform.data.snapshot(visit.workspace, visit.path["snapshot"])
     others = _others(visit, found)
+    labels = visit.platform.data.labels(visit.workspace, found.id)
+    splits, tags = splits_among(labels.tags)
     return {
         "snapshot": found,
-        "labels": visit.platform.data.labels(visit.workspace, found.id),
+        "labels": labels,
+        "splits": splits,
+        "tags": tags,
         "readers": visit.platform.tracking.runs_of_snapshot(visit.workspace, found.id),
         "inspection": found_before(visit.platform, visit.workspace, found.id),
         "alarms": visit.platform.data_alarms.about(visit.workspace, found.id),
