@@ -152,7 +152,8 @@ class Worker:
 
     def wait_for(self, version: int) -> None:
         """Until the worker is ready with this revision, or a later one, in force, and all of it loaded."""
-        for _ in range(500):
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
             try:
                 status, health = self.call("GET", "/v2/health/ready")
                 if status == 200 and health["revision"] >= version and not health.get("loading"):
