@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -146,3 +147,12 @@ def test_a_token_that_is_none_is_named(server: Server, tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         joined.process.communicate(timeout=4)
     assert "refuses this worker (401)" in joined.stop()
+
+
+def test_a_worker_says_where_it_answers_and_once_what_it_cannot_reach(tmp_path: Path) -> None:
+    joined = Joined(tmp_path / "edge", free_port(), "")
+    time.sleep(3)  # several attempts
+    said = joined.stop()
+    assert f"Worker 0 answers at http://127.0.0.1:{joined.port}, over gRPC at " in said
+    assert f"routes come from http://127.0.0.1:{joined.control}" in said
+    assert said.count("routes are not followed for now") == 1

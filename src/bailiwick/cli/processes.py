@@ -99,6 +99,9 @@ def serve(
     )
     for line in worker_advice(settings.route_cache / "routes.json"):
         say(line, err=True)
+    over = f", over gRPC at {settings.grpc_address}" if settings.grpc_inference_port else ""
+    say(f"Worker {worker} answers at {settings.inference_address}{over}. Stop it with Ctrl-C.", err=True)
+    say(f"  routes come from {settings.control_address}", err=True)
     serve_worker(_prepared(settings), worker)
 
 

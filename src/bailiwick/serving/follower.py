@@ -282,12 +282,18 @@ class RouteFollower:
     def _follow(self) -> None:
         known: int | None = None
         delay = FIRST_DELAY_SECONDS
+        wrong = ""
         while not self._stopping.is_set():
             try:
                 table = self._control.routes(known)
                 settled = table is None or self._take(table)
+                if wrong:
+                    wrong = ""
+                    _log.warning("routes are followed again")
             except BailiwickError as error:
-                _log.warning("routes are not followed for now: %s", error)
+                if str(error) != wrong:  # once, not at each attempt of an outage
+                    wrong = str(error)
+                    _log.warning("routes are not followed for now: %s", error)
                 table, settled = None, False
                 if self._handler.loading and self._table is not None:
                     self.install(self._table)
