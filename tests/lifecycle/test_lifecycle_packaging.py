@@ -23,6 +23,7 @@ from onnx import TensorProto, helper
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -521,6 +522,54 @@ def test_a_model_without_a_signature_is_refused(packaged: Packaged, tmp_path: Pa
     write(folder, {"sklearn": {"pickled_model": "model.pkl"}}, None)
     with pytest.raises(InvalidInput, match="without a signature"):
         packaged(folder)
+
+
+def unsigned(folder: Path) -> Path:
+    """Without a signature and without an example."""
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    for each in ("signature", "saved_input_example_info"):
+        document.pop(each, None)
+    (folder / "MLmodel").write_text(yaml.safe_dump(document))
+    return folder
+
+
+def test_a_model_says_itself_what_columns_it_was_taught(platform: Platform, packaged: Packaged, tmp_path: Path) -> None:
+    rows = frame(MIXED)
+    texts = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    columns = ColumnTransformer([("c", texts, ["city"]), ("n", StandardScaler(), ["age", "children"])])
+    model = make_pipeline(columns, LogisticRegression(max_iter=500)).fit(rows, targets(rows))
+    version = packaged(unsigned(sklearn_model(tmp_path / "m", model, MIXED)))
+    assert {each["name"]: each["datatype"] for each in version.signature["inputs"]} == {
+        "age": "FP64",
+        "children": "FP64",
+        "city": "BYTES",
+    }
+    assert version.parity["rows"] >= 1000
+
+
+def test_a_model_of_numbers_says_how_many(platform: Platform, packaged: Packaged, tmp_path: Path) -> None:
+    rows = frame(NUMBERS)
+    model = LinearRegression().fit(rows.to_numpy(), 2 * rows.a - rows.b)
+    version = packaged(unsigned(sklearn_model(tmp_path / "m", model, NUMBERS)))
+    assert (version.runtime, version.signature["inputs"][0]["shape"]) == ("onnx", [-1, 2])
+    runtime = OnnxRuntime(stored(platform, version, tmp_path))
+    (name,) = [block.name for block in runtime.blocks]
+    np.testing.assert_allclose(runtime.run({name: rows.to_numpy()[:9]})[0], model.predict(rows.to_numpy()[:9]), 1e-5)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_booster_says_what_it_was_taught(packaged: Packaged, tmp_path: Path, named: bool) -> None:
+    rows = frame(NUMBERS)
+    taught = rows if named else rows.to_numpy()
+    settings = {"objective": "binary", "verbose": -1, "num_threads": 1}
+    grown = lightgbm.train(settings, lightgbm.Dataset(taught, (rows.a > 0).astype(int)), num_boost_round=5)
+    folder = tmp_path / "m"
+    folder.mkdir()
+    grown.save_model(str(folder / "model.lgb"))
+    flavours = {"lightgbm": {"data": "model.lgb", "model_class": "lightgbm.basic.Booster"}}
+    version = packaged(write(folder, flavours, None))
+    assert version.runtime == "onnx", version.parity
+    assert [each["name"] for each in version.signature["inputs"]] == (["a", "b"] if named else ["input"])
 
 
 def test_an_input_example_stands_for_a_signature(platform: Platform, packaged: Packaged, tmp_path: Path) -> None:

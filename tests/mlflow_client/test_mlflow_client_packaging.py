@@ -102,7 +102,8 @@ def told(place: Place) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "runtime"), [("linear", "onnx"), ("labels", "onnx"), ("chances", "onnx"), ("shop", "python")]
+    ("name", "runtime"),
+    [("linear", "onnx"), ("unsigned", "onnx"), ("labels", "onnx"), ("chances", "onnx"), ("shop", "python")],
 )
 def test_what_mlflow_logged_is_served_as_its_pyfunc_answers(
     place: Place, told: dict[str, Any], name: str, runtime: str

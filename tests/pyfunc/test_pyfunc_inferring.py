@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bailiwick.pyfunc.inferring import inferred
+from bailiwick.pyfunc.inferring import as_taught, inferred
 from bailiwick.pyfunc.mlmodel import Column, LoggedModel, read_example, read_mlmodel
 
 
@@ -83,3 +83,32 @@ def test_what_says_nothing_leaves_the_model_as_it_is(tmp_path: Path, kind: str, 
 def test_without_an_example_there_is_nothing_to_infer(tmp_path: Path) -> None:
     (tmp_path / "MLmodel").write_text(yaml.safe_dump({"flavors": {"sklearn": {}}}))
     assert inferred(tmp_path, read_mlmodel(tmp_path)).inputs == ()
+
+
+NOTHING = LoggedModel({"sklearn": {}}, (), tensors=False, outputs=(), example="", mlflow_version="")
+
+
+def test_columns_that_a_model_was_taught_are_its_inputs() -> None:
+    found = as_taught(NOTHING, {"count": 2, "names": ["a", "b"], "texts": [1]})
+    assert found.inputs == (Column("a", "FP64", kind="double"), Column("b", "BYTES", kind="string"))
+    found = as_taught(NOTHING, {"count": 3, "names": [], "texts": []})
+    assert (found.inputs, found.tensors) == ((Column("input", "FP64", (-1, 3), "tensor", unnamed=True),), True)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"count": True, "names": [], "texts": []},
+        {"count": 0, "names": [], "texts": []},
+        {"count": 1 << 40, "names": [], "texts": []},
+        {"count": 2, "names": [], "texts": [0]},
+        {"count": 2, "names": ["a"], "texts": []},
+        {"count": 2, "names": ["a", "a"], "texts": []},
+        {"count": 2, "names": ["a", 1], "texts": []},
+        {"count": 2, "names": "ab", "texts": []},
+        {"count": 1, "names": ["a"], "texts": {"0": 1}},
+    ],
+)
+def test_what_makes_no_sense_is_not_believed(said: dict[str, Any]) -> None:
+    assert as_taught(NOTHING, said) is NOTHING

@@ -1,14 +1,17 @@
-"""Inputs of a model that was logged without a signature, where its input example says what they are.
+"""Inputs of a model that was logged without a signature, as its input example or the model itself says what they are.
 
-A table with names and an array say it; what an application sends as JSON of its own does not. Kinds are those of the values
-in the example: what is a whole number in every row is one in every request. Nothing is loaded for this.
+Of examples a table with names and an array say it; what an application sends as JSON of its own does not. Kinds are those
+of the values in the example: what is a whole number in every row is one in every request. Nothing is loaded for this.
+
+Estimators and boosters remember the names or the number of the columns they were taught, and which of them are texts; every
+other column is then a number.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,30 @@ def inferred(folder: Path, model: LoggedModel) -> LoggedModel:
     if not inputs or len(inputs) > MAX_COLUMNS or len({each.name for each in inputs}) != len(inputs):
         return model
     return replace(model, inputs=inputs, tensors=model.example_type == "ndarray")
+
+
+def as_taught(model: LoggedModel, said: Mapping[str, Any]) -> LoggedModel:
+    """The model with the inputs that it says it was taught; as it is where that makes no sense, for it may say anything.
+
+    `said` is what the process of a model answers to `taught`.
+    """
+    count, names, texts = said.get("count"), said.get("names"), said.get("texts")
+    if (
+        type(count) is not int
+        or not 1 <= count <= MAX_COLUMNS
+        or not isinstance(names, list)
+        or not isinstance(texts, list)
+    ):
+        return model
+    if not names and not texts:
+        return replace(
+            model, inputs=(Column(UNNAMED_INPUT, "FP64", (-1, count), "tensor", unnamed=True),), tensors=True
+        )
+    if len(names) != count or len(set(map(str, names))) != count or not all(isinstance(name, str) for name in names):
+        return model
+    kinds = [_KINDS[str if place in texts else float] for place in range(count)]
+    inputs = tuple(Column(name, datatype, kind=kind) for name, (datatype, kind) in zip(names, kinds, strict=True))
+    return replace(model, inputs=inputs, tensors=False)
 
 
 def _columns(found: Any) -> tuple[Column, ...]:

@@ -4,7 +4,7 @@
 
 It answers one question after another on the stream CHANNEL. A message is `u32 size of head, head as JSON, arrays` in
 little-endian; the head's `arrays` say name, dtype, shape and size in bytes of each, where dtype `text` is a JSON list.
-Questions: `load`, `predict`, `estimator`, `convert`; and of ONNX graphs in the folder `open`, `run`. An answer has `ok`; where that is false, `error` says what the model raised.
+Questions: `load`, `predict`, `taught`, `estimator`, `convert`; and of ONNX graphs in the folder `open`, `run`. An answer has `ok`; where that is false, `error` says what the model raised.
 Nothing is ever unpickled from the stream, on either side.
 """
 
@@ -260,6 +260,86 @@ def array_of(values: Any) -> Any:
     return array.astype(object) if array.dtype.kind in "USMmO" else array
 
 
+# -- what it was taught ------------------------------------------------------------------------------------------------
+
+
+def taught(folder: str, flavours: Mapping[str, Any]) -> Head:
+    """What the estimator says of the rows it was taught: how many values, by which names, and which of these are texts.
+
+    `names` is empty where values go by their places. Raises ValueError for one that does not say.
+    """
+    model, flavour = estimator_of(folder, flavours), flavour_of(flavours)
+    names, texts = {"lightgbm": of_lightgbm, "xgboost": of_xgboost, "catboost": of_catboost}.get(flavour, of_sklearn)(
+        model
+    )
+    if not all(isinstance(name, str) for name in names):  # of a table whose columns were numbered
+        names = list(range(len(names)))
+    numbered = not names or isinstance(names[0], int)
+    return {"count": len(names), "names": [] if numbered else names, "texts": list(texts)}
+
+
+def of_sklearn(model: Any) -> tuple[list[Any], list[int]]:
+    """(names or places, places of texts)."""
+    names = getattr(model, "feature_names_in_", None)
+    found = list(range(model.n_features_in_)) if names is None else [str(name) for name in names]
+    return found, sorted(texts_of(model, found, list(range(len(found)))))
+
+
+def texts_of(step: Any, names: Sequence[Any], places: Sequence[int]) -> set[int]:
+    """Of `places`, which this step of a pipeline was taught texts in: as categories, or to take words from."""
+    if hasattr(step, "transformers_"):
+        found: set[int] = set()
+        for _, part, chosen in step.transformers_:
+            found |= texts_of(part, names, places_of(chosen, names, places))
+        return found
+    if hasattr(step, "steps"):
+        for _, part in step.steps:
+            found = texts_of(part, names, places)
+            if found or hasattr(part, "transformers_"):
+                return found
+        return set()
+    if hasattr(step, "build_analyzer"):
+        return set(places)
+    categories = getattr(step, "categories_", None) or ()
+    return {place for place, each in zip(places, categories) if each.dtype.kind in "OUS"}  # noqa: B905
+
+
+def places_of(chosen: Any, names: Sequence[Any], places: Sequence[int]) -> list[int]:
+    """What a ColumnTransformer's choice of columns stands for."""
+    if isinstance(chosen, slice):
+        return list(places[chosen])
+    listed = [chosen] if isinstance(chosen, (str, int)) else list(chosen)
+    if listed and isinstance(listed[0], str):
+        return [places[list(names).index(name)] for name in listed]
+    if len(listed) == len(names) and all(str(each) in {"True", "False"} for each in listed):
+        return [place for place, taken in zip(places, listed) if taken]  # noqa: B905
+    return [places[int(each)] for each in listed]
+
+
+def of_lightgbm(model: Any) -> tuple[list[Any], list[int]]:
+    """Its own names are places."""
+    booster = getattr(model, "booster_", model)
+    if booster.pandas_categorical:
+        raise ValueError("it was taught categories of a table, and does not say which columns have them")
+    names = booster.feature_name()
+    return (list(range(len(names))) if names == [f"Column_{place}" for place in range(len(names))] else names), []
+
+
+def of_xgboost(model: Any) -> tuple[list[Any], list[int]]:
+    """A booster of arrays has no names."""
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    if "c" in (booster.feature_types or ()):
+        raise ValueError("it was taught categories of a table, and does not say what they are called")
+    return booster.feature_names or list(range(booster.num_features())), []
+
+
+def of_catboost(model: Any) -> tuple[list[Any], list[int]]:
+    """Its own names are places; categories are given as texts."""
+    names = list(model.feature_names_)
+    texts = sorted({*model.get_cat_feature_indices(), *model.get_text_feature_indices()})
+    return (list(range(len(names))) if names == [str(place) for place in range(len(names))] else names), texts
+
+
 # -- converting --------------------------------------------------------------------------------------------------------
 
 
@@ -471,6 +551,8 @@ def serve(channel: Channel, folder: str) -> None:
                 answer = about_graph(session)
             elif head["ask"] == "run":
                 outputs = run_graph(sessions[head["file"]], head, arrays)
+            elif head["ask"] == "taught":
+                answer = taught(folder, head["flavours"])
             elif head["ask"] == "estimator":
                 outputs = estimator(folder, head)
             else:

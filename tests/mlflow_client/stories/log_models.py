@@ -58,6 +58,7 @@ mlflow.set_experiment("kinds")
 with mlflow.start_run():
     linear = LinearRegression().fit(numbers, 2 * numbers.a - numbers.b + 1)
     mlflow.sklearn.log_model(linear, name="linear", registered_model_name="linear", input_example=numbers.head(5))
+    mlflow.sklearn.log_model(linear, name="unsigned", registered_model_name="unsigned")
     mlflow.sklearn.log_model(pipeline, name="labels", registered_model_name="labels", input_example=people.head(20))
     mlflow.sklearn.log_model(
         pipeline,
@@ -84,6 +85,7 @@ def answers(name, rows, params=None):
 found = {}
 for name, rows in (
     ("linear", numbers),
+    ("unsigned", numbers),
     ("labels", people),
     ("chances", people),
     ("shop", people.drop(columns="children")),

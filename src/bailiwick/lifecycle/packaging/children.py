@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bailiwick.lifecycle.packaging.probing import Answers, Arrays
+from bailiwick.pyfunc.inferring import as_taught
 from bailiwick.pyfunc.interpreter import Interpreter, converts, described
 from bailiwick.pyfunc.mlmodel import CONVERTIBLE, LoggedModel
 from bailiwick.pyfunc.process import Housing, ModelGone, ModelProcess, ModelRaised, Table, as_bytes
@@ -60,6 +61,18 @@ class Model:
         tables = [Table((column.name,), rows[column.name]) for column in self._columns]
         left = self._deadline - time.monotonic()
         return self.process.ask("predict", tables, seconds=max(0.001, min(ASK_SECONDS, left)))[1]
+
+
+def told(interpreter: Interpreter, folder: Path, housing: Housing, model: LoggedModel) -> LoggedModel:
+    """The model with the inputs that it was taught; as it is where it does not say. Raises ModelGone, CannotConfine."""
+    if not any(each in model.flavours for each in CONVERTIBLE):
+        return model
+    with running(interpreter, folder, housing) as process:
+        try:
+            said, _ = process.ask("taught", seconds=LOAD_SECONDS, flavours=model.flavours)
+        except ModelRaised:
+            return model
+    return as_taught(model, said)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import msgspec
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import BailiwickError, CheckFailed, Conflict, InvalidInput, LimitExceeded
 from bailiwick.lifecycle.packaging import gate, pass_through
-from bailiwick.lifecycle.packaging.children import Converted, Model, converted, running
+from bailiwick.lifecycle.packaging.children import Converted, Model, converted, running, told
 from bailiwick.lifecycle.packaging.graphs import Graphs, tried
 from bailiwick.lifecycle.packaging.params import described_params, with_params
 from bailiwick.lifecycle.packaging.probing import answers
@@ -29,7 +29,7 @@ from bailiwick.pyfunc.archive import FORMAT, Manifest, files_of, safe_path, unpa
 from bailiwick.pyfunc.housing import housing_of, interpreters_of
 from bailiwick.pyfunc.inferring import inferred
 from bailiwick.pyfunc.interpreter import Interpreter, read_needs
-from bailiwick.pyfunc.mlmodel import DTYPES, LoggedModel, read_example, read_mlmodel
+from bailiwick.pyfunc.mlmodel import CONVERTIBLE, DTYPES, LoggedModel, read_example, read_mlmodel
 from bailiwick.pyfunc.process import Housing
 from bailiwick.registry.model import ModelVersion
 from bailiwick.registry.rows import require_live
@@ -69,7 +69,8 @@ def package_version(
     The package is ONNX when the converted graph passes the parity gate. Otherwise it is the model itself, to be run by
     Python, and `parity` says why. With `refuse_nulls` a graph may pass that differs only where a value is null, and the
     package then takes no null. Raises Conflict for a version whose files are not kept here, InvalidInput for one
-    that is no MLflow model or has neither a signature nor an example of its inputs, NoInterpreter, CannotConfine, ModelRaised and ModelGone from loading it.
+    that is no MLflow model or of which nothing says what its inputs are, NoInterpreter, CannotConfine, ModelRaised and
+    ModelGone from loading it.
     """
     actor.require(Permission.MODELS_WRITE)
     version = require_live(platform.registry.version(actor.workspace, model, number))
@@ -87,6 +88,9 @@ def package_version(
             made = _passed_through(platform, files, model_of, watch)
         else:
             interpreter = _interpreter(platform, files, model_of, build_environment=build_environment, watch=watch)
+            if not model_of.inputs:
+                watch("Asking the model what it was taught")
+                model_of = _with_inputs(told(interpreter, files, housing_of(platform.settings), model_of))
             made = _Work(platform, files, folder, model_of, interpreter, refuse_nulls, watch).package()
     return platform.registry.attach_package(
         actor,
@@ -111,17 +115,24 @@ def _passed_through(platform: Platform, files: Path, model: LoggedModel, watch: 
 def _interpreter(
     platform: Platform, files: Path, model: LoggedModel, *, build_environment: bool, watch: Watch
 ) -> Interpreter:
-    if not model.inputs:
-        raise InvalidInput(
-            "The model was logged without a signature, and without an input example from which one follows, so nothing says "
-            "what its inputs are.",
-            hint="Log it with `signature=`, or with `input_example=` and a table with names or an array.",
-        )
+    if not model.inputs and not any(each in model.flavours for each in CONVERTIBLE):
+        _with_inputs(model)
     needs = read_needs(files)
     if not build_environment:
         return interpreters_of(platform.settings).choose(model.flavours, needs.digest)
     watch("Making the model's environment")
     return interpreters_of(platform.settings).build(needs)
+
+
+def _with_inputs(model: LoggedModel) -> LoggedModel:
+    """Raises InvalidInput for a model of which nothing says what its inputs are."""
+    if not model.inputs:
+        raise InvalidInput(
+            "The model was logged without a signature, and neither an input example nor the model itself says what its inputs "
+            "are.",
+            hint="Log it with `signature=`, or with `input_example=` and a table with names or an array.",
+        )
+    return model
 
 
 @dataclass(frozen=True, slots=True)
