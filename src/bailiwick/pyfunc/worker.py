@@ -287,11 +287,12 @@ def of_sklearn(model: Any) -> tuple[list[Any], list[int]]:
 
 def texts_of(step: Any, names: Sequence[Any], places: Sequence[int]) -> set[int]:
     """Of `places`, which this step of a pipeline was taught texts in: as categories, or to take words from."""
+    step = getattr(step, "best_estimator_", step)  # of a search over settings
+    if hasattr(step, "transformer_list"):
+        return {place for _, part in step.transformer_list for place in texts_of(part, names, places)}
     if hasattr(step, "transformers_"):
-        found: set[int] = set()
-        for _, part, chosen in step.transformers_:
-            found |= texts_of(part, names, places_of(chosen, names, places))
-        return found
+        parts = [(part, places_of(chosen, names, places)) for _, part, chosen in step.transformers_]
+        return {place for part, chosen in parts for place in texts_of(part, names, chosen)}
     if hasattr(step, "steps"):
         for _, part in step.steps:
             found = texts_of(part, names, places)
