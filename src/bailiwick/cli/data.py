@@ -13,10 +13,9 @@ from bailiwick.cli.data_schema import statistics_of, types_of
 from bailiwick.cli.data_tables import ColumnsOption, SearchOption, SortOption, print_drifts, print_statistics
 from bailiwick.cli.engines import EngineOption, checked_on, only_here, profiles_on, statistics_on
 from bailiwick.cli.output import JsonOption, busy, print_json, print_table, say
-from bailiwick.cli.sources import OneSource, SourceArgument
+from bailiwick.cli.sources import OneSource, ReadOption, SourceArgument, source_of
 
 if TYPE_CHECKING:
-    from bailiwick.data.sources import Source
     from bailiwick.data.statistics.describing import Asked
 
 app = typer.Typer(help="Data: statistics, schema, checks, snapshots.", no_args_is_help=True)
@@ -24,6 +23,7 @@ app.add_typer(data_schema.app, name="schema")
 
 
 @app.command(cls=OneSource)
+# budget: one argument an option
 def stats(
     source: SourceArgument,
     output: Annotated[Path | None, typer.Option(help="File for TFDV to read: .pb, .pbtxt or .tfrecord.")] = None,
@@ -43,6 +43,7 @@ def stats(
     ] = None,
     project: Annotated[Path | None, typer.Option(help="Project file whose data.statistics to take too.")] = None,
     engine: EngineOption = "",
+    read: ReadOption = None,
     columns: ColumnsOption = None,
     search: SearchOption = "",
     sort: SortOption = "source",
@@ -57,7 +58,16 @@ def stats(
 
     choice = Choice(search, tuple(columns or ()), sort)
     own = {**_declared_statistics(project), **parse_statistics(custom or [])}
-    only_here(engine, weight=weight, label=label, correlations=correlations, schema=schema, meanings=meanings, stat=own)
+    only_here(
+        engine,
+        read=read,
+        weight=weight,
+        label=label,
+        correlations=correlations,
+        schema=schema,
+        meanings=meanings,
+        stat=own,
+    )
     asked = Asked(
         weight=weight,
         label=label,
@@ -66,7 +76,7 @@ def stats(
         schema=read_schema(schema) if schema else None,
         custom=own,
     )
-    found, types = _described(source, engine, by, asked)
+    found, types = _described(source, engine, by, asked, read)
     if output is not None:
         from bailiwick.data.statistics.files import write_statistics
 
@@ -83,7 +93,7 @@ def stats(
         _print_own(found, own)
 
 
-def _described(source: str, engine: str, by: str, asked: Asked) -> tuple[Any, dict[str, str]]:
+def _described(source: str, engine: str, by: str, asked: Asked, read: list[str] | None) -> tuple[Any, dict[str, str]]:
     """Statistics, and the Arrow type of each column that was read here."""
     from bailiwick.data.statistics.describing import Asked, describe_rows
 
@@ -92,8 +102,8 @@ def _described(source: str, engine: str, by: str, asked: Asked) -> tuple[Any, di
         if engine:
             return statistics_on(engine, source, by=by), types
         if not by and asked == Asked():
-            return statistics_of(source, types=types, distinct=True), types
-        opened = _open(source)
+            return statistics_of(source, types=types, distinct=True, read=read), types
+        opened = source_of(source, read)
         return describe_rows(opened, source, by=by, asked=asked, distinct=True), types_of(opened.schema)
 
 
@@ -123,6 +133,7 @@ def validate(
     serving: Annotated[str, typer.Option(help="Files of serving data, for the schema's skew comparators.")] = "",
     checks: Annotated[list[str] | None, typer.Option("--check", help="SQL that is true of each row; repeat.")] = None,
     engine: EngineOption = "",
+    read: ReadOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check data against a schema. Exit 1, naming the anomalies, when it does not fit."""
@@ -132,18 +143,18 @@ def validate(
     reviewed = read_schema(schema)
     with busy(f"Reading {source}"):
         anomalies = find_anomalies(
-            statistics_of(source, engine, schema=reviewed),
+            statistics_of(source, engine, schema=reviewed, read=read),
             reviewed,
             environment,
-            previous=statistics_of(previous, engine) if previous else None,
-            serving=statistics_of(serving, engine) if serving else None,
+            previous=statistics_of(previous, engine, read=read) if previous else None,
+            serving=statistics_of(serving, engine, read=read) if serving else None,
         )
         if checks and engine:
             anomalies += checked_on(engine, source, checks)
         elif checks:
             from bailiwick.data.validation.sql import SqlCheck, check_sql
 
-            anomalies += check_sql(_open(source), [SqlCheck(expression, expression) for expression in checks])
+            anomalies += check_sql(source_of(source, read), [SqlCheck(expression, expression) for expression in checks])
     if json:
         print_json(anomalies)
     else:
@@ -166,6 +177,7 @@ def offending(
     order: data_checks.OrderOption = None,
     fresh: data_checks.FreshOption = None,
     project: data_checks.ProjectOption = None,
+    read: ReadOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the rows that break a schema, a check in SQL, or a check of the whole. Exit 1 when there are some."""
@@ -174,7 +186,7 @@ def offending(
     from bailiwick.data.validation.sql import SqlCheck, offending_rows
 
     asked = [SqlCheck(expression, expression) for expression in checks or []]
-    rows = _open(source) if (checks or schema is not None) and not data_checks.is_snapshot(source) else None
+    rows = source_of(source, read) if (checks or schema is not None) and not data_checks.is_snapshot(source) else None
     if schema is not None:
         columns = data_checks.columns_of_snapshot(source) if rows is None else rows.schema
         asked += schema_checks(read_schema(schema), columns)
@@ -183,7 +195,9 @@ def offending(
     )
     told = data_checks.of_snapshot(source, asked)
     whole += told
-    found: list[dict[str, Any]] = data_checks.list_offending(source, whole, project, limit=limit) if whole else []
+    found: list[dict[str, Any]] = (
+        data_checks.list_offending(source, whole, project, limit=limit, read=read) if whole else []
+    )
     if asked and rows is not None:
         with busy(f"Reading {source}"):
             blamed = offending_rows(rows, asked, limit=limit)
@@ -212,6 +226,7 @@ def compare(
     alpha: Annotated[float, typer.Option(help="Largest false-alarm rate of the whole comparison.")] = 0.01,
     margin: Annotated[float, typer.Option(help="Smallest shift that matters, as a distance from 0 to 1.")] = 0.05,
     engine: EngineOption = "",
+    read: ReadOption = None,
     search: SearchOption = "",
     sort: SortOption = "drift",
     json: JsonOption = False,
@@ -225,10 +240,11 @@ def compare(
     choice = Choice(search, sort=sort)
 
     with busy(f"Comparing {baseline} with {current}"):
+        only_here(engine, read=read)
         if engine:
             reference, counted = profiles_on(engine, baseline, current, column or [])
         else:
-            reference, counted = profile_sources(_open(baseline), _open(current), column)
+            reference, counted = profile_sources(source_of(baseline, read), source_of(current, read), column)
         drifts = compare_profiles(reference, counted, alpha=alpha, margin=margin)
     if json:
         print_json(drifts)
@@ -245,9 +261,3 @@ app.command(cls=OneSource)(data_report.report)
 app.command(cls=OneSource)(snapshots.snapshot)
 for _command in (*snapshots.OF_SNAPSHOTS, data_watch.inspect, data_watch.accept, data_skew.skew):
     app.command()(_command)
-
-
-def _open(source: str) -> Source:
-    from bailiwick.data.sources import open_source
-
-    return open_source(source, Path.cwd())

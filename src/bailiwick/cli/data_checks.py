@@ -12,6 +12,7 @@ import typer
 
 from bailiwick.cli.output import JsonOption, busy, print_json, print_table
 from bailiwick.cli.session import open_session
+from bailiwick.cli.sources import ReadOption, reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +58,7 @@ def check(
     volume: Annotated[str, typer.Option("--rows", help="LEAST..MOST rows; either may be left out.")] = "",
     source_age: Annotated[str, typer.Option(help="The newest file was written at most so long ago, e.g. 1d.")] = "",
     project: ProjectOption = None,
+    read: ReadOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check volume, freshness, duplicates, keys, references, order. Exit 1 when a check of severity error fails."""
@@ -71,7 +73,7 @@ def check(
         source_age=source_age,
         project=project,
     )
-    found = run(rows, asked, project, limit=0)
+    found = run(rows, asked, project, limit=0, read=read)
     if json:
         print_json([_told(one) for one in found])
     else:
@@ -122,18 +124,20 @@ def asked_checks(
     return found + (declared_checks(load_project(project)) if project is not None else [])
 
 
-def run(rows: str, checks: list[Check], project: Path | None, *, limit: int) -> list[CheckResult]:
+def run(
+    rows: str, checks: list[Check], project: Path | None, *, limit: int, read: list[str] | None = None
+) -> list[CheckResult]:
     """Run checks over a source or a snapshot; `limit` offending rows of each are wanted, whole."""
     from bailiwick.data.checks import run_checks
     from bailiwick.pipelines.project import load_project
 
     base = Path.cwd() if project is None else load_project(project).folder
-    with opened(rows, base) as (held, others), busy(f"Reading {rows}"):
+    with opened(rows, base, read) as (held, others), busy(f"Reading {rows}"):
         return run_checks(held, checks, others=others, limit=limit, whole_rows=limit > 0)
 
 
 @contextmanager
-def opened(word: str, base: Path) -> Iterator[tuple[Held, Others]]:
+def opened(word: str, base: Path, read: list[str] | None = None) -> Iterator[tuple[Held, Others]]:
     """What a word names, and how references are followed. A home is opened only where a snapshot is meant."""
     from bailiwick.core.clock import system_clock
     from bailiwick.lifecycle.checking import held_snapshot, held_source, names_snapshot, other_sources
@@ -148,7 +152,7 @@ def opened(word: str, base: Path) -> Iterator[tuple[Held, Others]]:
             data, snapshot = find(word)
             held = held_snapshot(data, snapshot)
         else:
-            held = held_source(word, Path.cwd(), now=system_clock())
+            held = held_source(word, Path.cwd(), now=system_clock(), options=reading(read or []))
         yield held, other_sources(base, find)
 
 
@@ -174,7 +178,9 @@ def of_snapshot(word: str, checks: list[SqlCheck]) -> list[Check]:
     return [Condition(expression=each.expression, title=each.name, severity=each.severity) for each in checks]
 
 
-def list_offending(rows: str, checks: list[Check], project: Path | None, *, limit: int) -> list[dict[str, object]]:
+def list_offending(
+    rows: str, checks: list[Check], project: Path | None, *, limit: int, read: list[str] | None = None
+) -> list[dict[str, object]]:
     """The rows that each failed check blames, in the form that `data offending` prints."""
     return [
         {
@@ -182,7 +188,7 @@ def list_offending(rows: str, checks: list[Check], project: Path | None, *, limi
             "count": one.count,
             "rows": [{"row": place + 1, **values} for place, values in zip(one.places, one.rows, strict=True)],
         }
-        for one in run(rows, checks, project, limit=limit)
+        for one in run(rows, checks, project, limit=limit, read=read)
         if not one.passed and one.count
     ]
 

@@ -12,6 +12,7 @@ import typer
 from bailiwick.cli.files import is_output, write_text
 from bailiwick.cli.output import JsonOption, answer, busy, short
 from bailiwick.cli.session import open_session
+from bailiwick.cli.sources import ReadOption, source_of
 
 if TYPE_CHECKING:
     from bailiwick.data.distributions.slices import Dataset
@@ -31,6 +32,7 @@ def report(
     by: Annotated[str, typer.Option(help="Column to slice by: each of its values has a part of its own.")] = "",
     alpha: Annotated[float, typer.Option(help="Largest false-alarm rate of the whole comparison.")] = 0.01,
     margin: Annotated[float, typer.Option(help="Smallest shift that matters, as a distance from 0 to 1.")] = 0.05,
+    read: ReadOption = None,
     json: JsonOption = False,
 ) -> None:
     """Draw each column, beside another dataset where one is given, in one file that needs no network."""
@@ -41,7 +43,7 @@ def report(
 
     judgement = Judgement(read_schema(schema) if schema else None, environment, alpha, margin)
     with busy(f"Reading {source}"), ExitStack() as stack:
-        current, baseline = _dataset(source, stack), _dataset(against, stack) if against else None
+        current, baseline = _dataset(source, stack, read), _dataset(against, stack, read) if against else None
         slices = slices_of(current, baseline, by=by, judgement=judgement)
         sources = (baseline.name, current.name) if baseline else (current.name,)
         judged = _judged(current, baseline, alpha, margin) if baseline else ""
@@ -60,10 +62,10 @@ def report(
         answer(f"Wrote {out}: {len(whole.columns):,} columns{moved}.", told, as_json=json)
 
 
-def _dataset(source: str, stack: ExitStack) -> Dataset:
+def _dataset(source: str, stack: ExitStack, read: list[str] | None) -> Dataset:
     """The rows of a source or a snapshot; or statistics alone, where those are what the file holds."""
     from bailiwick.data.distributions.slices import Dataset
-    from bailiwick.data.sources import open_source, without_password
+    from bailiwick.data.sources import without_password
     from bailiwick.data.statistics.files import is_statistics, read_statistics
 
     if is_statistics(Path(source)):
@@ -72,7 +74,7 @@ def _dataset(source: str, stack: ExitStack) -> Dataset:
         platform, actor = stack.enter_context(open_session())
         found = platform.data.find(actor.workspace, source)
         return Dataset(f"{found.dataset} {short(found.id)}", rows=platform.data.rows(actor.workspace, found.id))
-    return Dataset(without_password(source), rows=open_source(source, Path.cwd()))
+    return Dataset(without_password(source), rows=source_of(source, read))
 
 
 def _names(sources: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bailiwick.cli.engines import EngineOption, statistics_on
+from bailiwick.cli.engines import EngineOption, only_here, statistics_on
 from bailiwick.cli.files import write_text
 from bailiwick.cli.output import JsonOption, busy, print_json, print_table, say
-from bailiwick.cli.sources import OneSource, SourceArgument
+from bailiwick.cli.sources import OneSource, ReadOption, SourceArgument, source_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,13 +27,14 @@ def infer(
     output: Annotated[Path | None, typer.Option(help="schema.pbtxt to write; otherwise standard output.")] = None,
     ranges: Annotated[bool, typer.Option(help="Allow numbers only from the least to the largest seen.")] = False,
     engine: EngineOption = "",
+    read: ReadOption = None,
 ) -> None:
     """Infer a schema. A person reviews it; then it is kept in git."""
     from bailiwick.data.schema import infer_schema, schema_text
     from bailiwick.data.schema.inference import Inference
 
     with busy(f"Reading {source}"):
-        text = schema_text(infer_schema(statistics_of(source, engine), Inference(ranges=ranges)))
+        text = schema_text(infer_schema(statistics_of(source, engine, read=read), Inference(ranges=ranges)))
     if output is None:
         say(text.rstrip("\n"))
     else:
@@ -48,6 +49,7 @@ def update(
     environment: Annotated[str, typer.Option(help="Schema environment of the data, e.g. serving.")] = "",
     output: Annotated[Path | None, typer.Option(help="Where to write the proposal; may be the schema itself.")] = None,
     engine: EngineOption = "",
+    read: ReadOption = None,
     json: JsonOption = False,
 ) -> None:
     """Propose the smallest change of the schema that the data satisfies. Writes nothing without --output."""
@@ -57,7 +59,7 @@ def update(
 
     reviewed = read_schema(schema)
     with busy(f"Reading {source}"):
-        proposed = relax(reviewed, statistics_of(source, engine, schema=reviewed), environment)
+        proposed = relax(reviewed, statistics_of(source, engine, schema=reviewed, read=read), environment)
     changes = differences(reviewed, proposed)
     if output is not None:
         write_text(output, schema_text(proposed))
@@ -112,7 +114,13 @@ def _show(changes: list[Any], title: str, empty: str, *, as_json: bool) -> None:
 
 
 def statistics_of(
-    source: str, engine: str = "", *, schema: Any = None, types: dict[str, str] | None = None, distinct: bool = False
+    source: str,
+    engine: str = "",
+    *,
+    schema: Any = None,
+    types: dict[str, str] | None = None,
+    distinct: bool = False,
+    read: list[str] | None = None,
 ) -> Any:
     """Statistics of a source, or those in the file where it is one of statistics (`.pb`, `.pbtxt`, `.tfrecord`).
 
@@ -120,15 +128,15 @@ def statistics_of(
     `schema`, for which the rows are read once more. `types` is given the Arrow type of each column that was read here.
     `distinct`: with how many numbers are different.
     """
-    from bailiwick.data.sources import open_source
     from bailiwick.data.statistics.files import is_statistics, read_statistics
     from bailiwick.data.statistics.streaming import source_statistics
 
     if is_statistics(Path(source)):
         return read_statistics(Path(source))
+    only_here(engine, read=read)
     if engine:
         return statistics_on(engine, source)
-    opened = open_source(source, Path.cwd())
+    opened = source_of(source, read)
     if types is not None:
         types |= types_of(opened.schema)
     found = source_statistics(opened, source, distinct=distinct)

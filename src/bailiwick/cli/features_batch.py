@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bailiwick.cli.engines import only_here
 from bailiwick.cli.output import JsonOption, answer, busy
-from bailiwick.cli.sources import SourceArgument
+from bailiwick.cli.sources import ReadOption, SourceArgument, source_of
 from bailiwick.core.errors import InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="File for the graph, as in features.onnx.")],
     project: Annotated[Path, typer.Option(help="The project file that declares them.")] = Path("bailiwick.yaml"),
     engine: EngineOption = "",
+    read: ReadOption = None,
     json: JsonOption = False,
 ) -> None:
     """Fit a project's features to all rows of a source, and write the graph that makes them."""
@@ -41,25 +43,25 @@ def fit(
     from bailiwick.lifecycle.training.declared import declared_features
     from bailiwick.pipelines.project import load_project
 
-    read = load_project(project)
-    specs = declared_features(read, file=project)
+    declared = load_project(project)
+    specs = declared_features(declared, file=project)
     for spec in specs:
         if spec.transform == "sklearn":
             raise InvalidInput(
                 f"Feature {spec.column!r} is a scikit-learn pipeline, which is fitted by `bailiwick run` only."
             )
-    label: dict[str, Any] = {"label": read.data.label.column, "positive": read.data.label.positive}
+    label: dict[str, Any] = {"label": declared.data.label.column, "positive": declared.data.label.positive}
     fitted: FittedFeatures
+    only_here(engine, read=read)
     with busy(f"Fitting to {source}"):
         if engine:
             from bailiwick.adapters.spark.batch import fit_there
 
             fitted = fit_there(engine, source, specs, **label)
         else:
-            from bailiwick.data.sources import open_source
             from bailiwick.lifecycle.feature_files import fit_source
 
-            fitted = fit_source(open_source(source, Path.cwd()), specs, **label)
+            fitted = fit_source(source_of(source, read), specs, **label)
     graph = compile_features(fitted).SerializeToString()
     try:
         out.write_bytes(graph)
@@ -77,6 +79,7 @@ def transform(
     column: Annotated[str, typer.Option(help="Name of the column of lists that is made.")] = "features",
     existing: Annotated[str, typer.Option(help="What is there already: `new` refuses, `replace`, `append`.")] = "new",
     engine: EngineOption = "",
+    read: ReadOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make features of all rows of a source with a graph, and write them."""
@@ -85,14 +88,14 @@ def transform(
     except FileNotFoundError:
         raise NotFound(f"{graph} does not exist.", hint="`bailiwick features fit` writes one.") from None
     asked: dict[str, Any] = {"keep": keep or [], "column": column, "existing": existing}
+    only_here(engine, read=read)
     with busy(f"Making features of {source}"):
         if engine:
             from bailiwick.adapters.spark.batch import transform_there
 
             rows = transform_there(engine, source, known, to, **asked)
         else:
-            from bailiwick.data.sources import open_source
             from bailiwick.lifecycle.feature_files import transform_source
 
-            rows = transform_source(open_source(source, Path.cwd()), known, to, **asked)
+            rows = transform_source(source_of(source, read), known, to, **asked)
     answer(f"{rows:,} rows are in {to}.", {"rows": rows, "target": to, "column": column}, as_json=json)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bailiwick.cli.engines import only_here
 from bailiwick.cli.output import JsonOption, print_fields, print_json
 from bailiwick.cli.progress import CountProgress
 from bailiwick.cli.session import open_session
-from bailiwick.cli.sources import OneSource, SourceArgument
+from bailiwick.cli.sources import OneSource, ReadOption, SourceArgument, source_of
 from bailiwick.core.errors import InvalidInput
 
 SPARK = "spark"
@@ -36,10 +36,10 @@ def score(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew what an earlier run left there.")] = False,
     params: Annotated[str, typer.Option(help="What a logged model is given beside the rows, as a JSON object.")] = "",
     engine: Annotated[str, typer.Option(help="spark, or a Spark address: score on its executors.")] = "",
+    read: ReadOption = None,
     json: JsonOption = False,
 ) -> None:
     """Answer every row of files or a table. Run again after any end, it finishes without double or missing rows."""
-    from bailiwick.data.sources import open_source
     from bailiwick.lifecycle.batch.story import check_may_score, find_version, score_source
 
     if not 1 <= part_rows <= _PARTS_MOST:
@@ -47,13 +47,14 @@ def score(
     if workers < 0:
         raise InvalidInput(f"--workers is {workers}; it may be 0 or more.")
     given = _object(params, engine)
+    only_here(engine, read=read)
     with open_session() as (platform, actor):
         check_may_score(actor)
         version = find_version(platform, actor.workspace, model)
         if engine:
             scored: Any = _on_spark(platform, actor, data, version, out, engine, format_, keep)
         else:
-            source = open_source(data, Path.cwd())
+            source = source_of(data, read)
             with CountProgress(quiet=json) as progress:
                 scored = score_source(
                     platform,

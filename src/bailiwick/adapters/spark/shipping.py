@@ -14,8 +14,8 @@ from bailiwick.core.canonical import sha256_hex
 
 _PARTS = ("__init__.py", "_version.py", "core/*.py", "features/*.py", "adapters/__init__.py",
           "adapters/spark/__init__.py", "adapters/spark/executors.py", "lifecycle/__init__.py",
-          "lifecycle/batch/__init__.py", "lifecycle/batch/graph.py", "serving/__init__.py", "serving/failures.py",
-          "serving/tensors.py")  # fmt: skip
+          "lifecycle/batch/__init__.py", "lifecycle/batch/graph.py", "pyfunc/__init__.py", "pyfunc/params.py",
+          "serving/__init__.py", "serving/failures.py", "serving/tensors.py")  # fmt: skip
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 

@@ -166,7 +166,10 @@ class DelimitedReader:
 
         before = self._before(rows, first=first)
         self._refuse_open_quote(block, before)
-        parse, convert = self._dialect(remember), self._conversion(types, columns)
+        undecodable = _undecodable_line(block)
+        # Arrow cannot hand over a row whose text it cannot decode, and says so where nobody can catch it.
+        parse = self._dialect(None if undecodable else remember)
+        convert = self._conversion(types, columns)
         try:
             table = arrow_csv.read_csv(
                 pa.py_buffer(block),
@@ -177,6 +180,11 @@ class DelimitedReader:
         except (pa.ArrowException, ValueError) as error:
             if first and types and not self._names:
                 self._parsed(block, rows, first=True, types={})  # for the names, which the message needs
+            if undecodable and _CONVERSION.search(str(error)) is None:
+                raise InvalidInput(
+                    f"{self.name}, line {undecodable + before - (1 if first else 0)}: the text is not UTF-8.",
+                    hint="Save the file as UTF-8, or name its encoding.",
+                ) from error
             raise self._unreadable(str(error), before) from error
         if ragged:
             row = ragged[0]
@@ -255,6 +263,16 @@ class DelimitedReader:
                     f"{self.name}, column {field.name!r}: the text is not UTF-8 in row {row}.",
                     hint="Save the file as UTF-8, or name its encoding.",
                 )
+
+
+def _undecodable_line(block: bytes) -> int:
+    """The first line (from 1) that is not UTF-8; 0 where all is."""
+    try:
+        if not block.isascii():
+            block.decode()
+    except UnicodeDecodeError as error:
+        return block.count(b"\n", 0, error.start) + 1
+    return 0
 
 
 def _open_quote(block: bytes, quote: bytes, delimiter: bytes) -> int | None:
