@@ -16,6 +16,7 @@ from bailiwick.cli.output import JsonOption, busy, print_json, print_table, say
 from bailiwick.cli.sources import OneSource, ReadOption, SourceArgument, source_of
 
 if TYPE_CHECKING:
+    from bailiwick.data.distributions.listing import Choice
     from bailiwick.data.statistics.describing import Asked
 
 app = typer.Typer(help="Data: statistics, schema, checks, snapshots.", no_args_is_help=True)
@@ -23,7 +24,6 @@ app.add_typer(data_schema.app, name="schema")
 
 
 @app.command(cls=OneSource)
-# budget: one argument an option
 def stats(
     source: SourceArgument,
     output: Annotated[Path | None, typer.Option(help="File for TFDV to read: .pb, .pbtxt or .tfrecord.")] = None,
@@ -50,7 +50,6 @@ def stats(
     json: JsonOption = False,
 ) -> None:
     """Statistics of each column, one a line. Those beyond the table that is printed are in --json and --output."""
-    from bailiwick.data.distributions.columns import columns_of
     from bailiwick.data.distributions.listing import Choice
     from bailiwick.data.schema import read_schema
     from bailiwick.data.statistics.custom import parse_statistics
@@ -85,12 +84,18 @@ def stats(
         from google.protobuf.json_format import MessageToDict
 
         print_json(MessageToDict(found, preserving_proto_field_name=True))
-        return
+    else:
+        _print_found(found, types, source, choice)
+        if own:
+            _print_own(found, own)
+
+
+def _print_found(found: Any, types: dict[str, str], source: str, choice: Choice) -> None:
+    from bailiwick.data.distributions.columns import columns_of
+
     everything = columns_of(found.datasets[0], types=types)
     title = f"{source}: {found.datasets[0].num_examples:,} rows, {len(everything):,} columns"
     print_statistics(choice.of(everything), title=title, in_all=len(everything))
-    if own:
-        _print_own(found, own)
 
 
 def _described(source: str, engine: str, by: str, asked: Asked, read: list[str] | None) -> tuple[Any, dict[str, str]]:
