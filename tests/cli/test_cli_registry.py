@@ -52,7 +52,7 @@ def test_policies_are_set_listed_and_removed(command: Command, populated: Popula
     assert command("--home", home, "models", "promote", "flights", 1, "--alias", "champion").code == 0
     wrong = command("--home", home, "models", "policy", "flights", "--expires", "soon")
     assert wrong.code == 2
-    assert "no duration" in wrong.err
+    assert "is not a duration" in wrong.err
 
 
 def test_an_endpoint_goes_back_on_one_command(command: Command, populated: Populated) -> None:

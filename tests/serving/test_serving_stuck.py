@@ -57,7 +57,8 @@ def test_a_worker_that_is_held_by_an_operator_ends_and_another_goes_on(tmp_path:
     both = [first, Worker(tmp_path / "home", control.port, port=first.port, worker=1, models_seconds=1)]
     try:
         until(lambda: len({report.worker for report in control.reports}) == 2, "both workers")
-        until(lambda: first.call("POST", "/v2/models/late/infer", body(3.0))[0] == 200, "an answer")
+        first.wait_for(control.table.revision)
+        assert first.call("POST", "/v2/models/late/infer", body(3.0))[0] == 200
         lost: list[type[BaseException]] = []
 
         def ask() -> None:
@@ -70,7 +71,7 @@ def test_a_worker_that_is_held_by_an_operator_ends_and_another_goes_on(tmp_path:
         asking = threading.Thread(target=ask)
         asking.start()
         until(lambda: sum(not each.process.is_alive() for each in both) == 1, "the end of one")
-        assert 1 + GRACE_SECONDS <= time.monotonic() - began < 1 + GRACE_SECONDS + 4
+        assert 1 + GRACE_SECONDS <= time.monotonic() - began < 1 + GRACE_SECONDS + 10
         asking.join(10)
         assert len(lost) == 1
         assert sorted(each.process.exitcode or 0 for each in both) == [0, STUCK]

@@ -67,27 +67,25 @@ def stats(
         meanings=meanings,
         stat=own,
     )
-    asked = Asked(
-        weight=weight,
-        label=label,
-        correlations=correlations,
-        meanings=meanings,
-        schema=read_schema(schema) if schema else None,
-        custom=own,
-    )
+    wanted = read_schema(schema) if schema else None
+    asked = Asked(weight=weight, label=label, correlations=correlations, meanings=meanings, schema=wanted, custom=own)
     found, types = _described(source, engine, by, asked, read)
     if output is not None:
         from bailiwick.data.statistics.files import write_statistics
 
         write_statistics(found, output)
     if json:
-        from google.protobuf.json_format import MessageToDict
+        _print_as_json(found)
+        return
+    _print_found(found, types, source, choice)
+    if own:
+        _print_own(found, own)
 
-        print_json(MessageToDict(found, preserving_proto_field_name=True))
-    else:
-        _print_found(found, types, source, choice)
-        if own:
-            _print_own(found, own)
+
+def _print_as_json(found: Any) -> None:
+    from google.protobuf.json_format import MessageToDict
+
+    print_json(MessageToDict(found, preserving_proto_field_name=True))
 
 
 def _print_found(found: Any, types: dict[str, str], source: str, choice: Choice) -> None:
