@@ -169,7 +169,7 @@ def test_a_connector_that_is_missing_is_named_with_the_line_that_installs_it(
 
 
 def test_an_engine_that_is_not_known_is_told_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="Engine 'mysql://me:\\*\\*\\*@host/x' is not known"):
+    with pytest.raises(InvalidInput, match="Engine 'mysql://me@host/x' is not known"):
         open_engine("mysql://me:secret@host/x", "t", tmp_path)
     with pytest.raises(InvalidInput, match="Engine 'localhost:5432/x' is not known"):
         open_engine("localhost:5432/x", "t", tmp_path)
