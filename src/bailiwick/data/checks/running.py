@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ def run_checks(
     A check of a column that is not there fails with `absent_fails`, and else raises InvalidInput naming it, as does one
     that the columns cannot be held against.
     """
-    absent = {id(check): _absent(held, check) for check in checks}
+    absent = {id(check): absent_columns(check, held.columns) for check in checks}
     for check in checks if not absent_fails else ():
         for name in check.reads or ():
             if name not in held.columns:
@@ -72,9 +72,9 @@ def run_checks(
         return [absent[id(check)] or run.result(check) for check in checks]
 
 
-def _absent(held: Held, check: Check) -> CheckResult | None:
+def absent_columns(check: Check, there: Collection[str]) -> CheckResult | None:
     """What came of a check of columns that are not there; None where they are."""
-    lost = [name for name in check.reads or () if name not in held.columns]
+    lost = [name for name in check.reads or () if name not in there]
     if not lost:
         return None
     message = f"There is no {' and no '.join(f'column {name}' for name in lost)}."

@@ -20,7 +20,7 @@ from bailiwick.data.checks.model import (
     Unique,
     Volume,
 )
-from bailiwick.data.checks.running import joined, lasting, some, volume
+from bailiwick.data.checks.running import absent_columns, joined, lasting, some, volume
 from bailiwick.data.engines import plan
 from bailiwick.data.engines.asking import ask
 from bailiwick.data.engines.engine import Engine
@@ -47,7 +47,7 @@ def run_checks_there(held: HeldThere, checks: Sequence[Check]) -> list[CheckResu
     there = {column.name for column in held.engine.columns()}
     rows = int(ask(held.engine, plan.Presence(()))[0][0])
     work = _There(held, rows)
-    return [_absent(check, there) or work.result(check) for check in checks]
+    return [absent_columns(check, there) or work.result(check) for check in checks]
 
 
 def refuse_placeless(checks: Sequence[Check]) -> None:
@@ -59,14 +59,6 @@ def refuse_placeless(checks: Sequence[Check]) -> None:
                 f"Check {check.name!r} cannot be decided on an engine: {why}.",
                 hint="Leave it out, or write it as a condition of `sql`; of age, check the freshness of a time column.",
             )
-
-
-def _absent(check: Check, there: set[str]) -> CheckResult | None:
-    lost = [name for name in check.reads or () if name not in there]
-    if not lost:
-        return None
-    message = f"There is no {' and no '.join(f'column {name}' for name in lost)}."
-    return CheckResult(check, passed=False, message=message, fix="Bring it back at the source, or drop the check.")
 
 
 @dataclass(frozen=True, slots=True)

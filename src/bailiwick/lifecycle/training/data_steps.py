@@ -12,6 +12,7 @@ from bailiwick.core.errors import BailiwickError, CheckFailed, InvalidInput, Una
 from bailiwick.data.engines.engine import engine_name
 from bailiwick.data.engines.standing import between, column_of, stand, time_column
 from bailiwick.data.engines.statistics import engine_statistics
+from bailiwick.data.inspection import Inspection
 from bailiwick.data.model import Snapshot
 from bailiwick.data.schema import infer_schema, read_schema, schema_text, write_schema
 from bailiwick.data.sources import Source, SourceOptions, open_source, without_password
@@ -47,14 +48,7 @@ def ingest(platform: Platform, project: Project, context: StepContext) -> Mappin
     found = inspect(
         platform, context.actor.workspace, snapshot, project=project, taking=_taking(platform, source, start, end)
     )
-    if found.failed:
-        context.progress(1.0, f"{snapshot.rows:,} rows; alarm: {', '.join(each.name for each in found.failed)}")
-    return {
-        "snapshot": snapshot.id,
-        "digest": snapshot.digest,
-        "rows": snapshot.rows,
-        "statistics": _statistics(platform, snapshot),
-    }
+    return _outputs(context, snapshot, found, _statistics(platform, snapshot))
 
 
 def _ingest_there(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
@@ -82,14 +76,13 @@ def _ingest_there(platform: Platform, project: Project, context: StepContext) ->
         found = inspect(
             platform, context.actor.workspace, snapshot, project=project, taking=taking, there=rows
         )  # fmt: skip
+    return _outputs(context, snapshot, found, snapshot.statistics)
+
+
+def _outputs(context: StepContext, snapshot: Snapshot, found: Inspection, statistics: str) -> Mapping[str, JSON]:
     if found.failed:
         context.progress(1.0, f"{snapshot.rows:,} rows; alarm: {', '.join(each.name for each in found.failed)}")
-    return {
-        "snapshot": snapshot.id,
-        "digest": snapshot.digest,
-        "rows": snapshot.rows,
-        "statistics": snapshot.statistics,
-    }
+    return {"snapshot": snapshot.id, "digest": snapshot.digest, "rows": snapshot.rows, "statistics": statistics}
 
 
 @contextmanager
