@@ -517,13 +517,6 @@ def test_files_that_are_kept_elsewhere_cannot_be_packaged(platform: Platform, ad
         package_version(platform, admin, "far", 1)
 
 
-def test_a_model_without_a_signature_is_refused(packaged: Packaged, tmp_path: Path) -> None:
-    folder = sklearn_model(tmp_path / "m", LinearRegression(), NUMBERS)
-    write(folder, {"sklearn": {"pickled_model": "model.pkl"}}, None)
-    with pytest.raises(InvalidInput, match="without a signature"):
-        packaged(folder)
-
-
 def unsigned(folder: Path) -> Path:
     """Without a signature and without an example."""
     document = yaml.safe_load((folder / "MLmodel").read_text())

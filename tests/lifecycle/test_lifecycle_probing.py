@@ -7,8 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from bailiwick.core.errors import InvalidInput
-from bailiwick.lifecycle.packaging.probing import MOST_WIDE, probes_of
+from bailiwick.lifecycle.packaging.probing import MOST_WIDE, Undescribed, probes_of
 from bailiwick.pyfunc.mlmodel import Column
 
 
@@ -49,5 +48,5 @@ def test_texts_and_what_is_missing_among_many_values() -> None:
 
 
 def test_more_values_than_can_be_tried_are_refused_before_any_is_made() -> None:
-    with pytest.raises(InvalidInput, match=rf"takes 1,000,000,000,000 values a row; at most {MOST_WIDE:,}"):
+    with pytest.raises(Undescribed, match=rf"takes 1,000,000,000,000 values a row; at most {MOST_WIDE:,}"):
         probes_of([Column("x", "FP32", (-1, 10**6, 10**6))], [], thresholds={}, texts=[])

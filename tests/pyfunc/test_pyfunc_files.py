@@ -53,18 +53,29 @@ def test_a_tensor_without_a_name_is_called_input(tmp_path: Path) -> None:
     [
         ("{", "not JSON"),
         ("5", "not a list"),
-        ([{"type": "binary", "name": "x"}], "no inference protocol"),
-        ([{"type": "array", "name": "x"}], "no inference protocol"),
-        ([{"type": "double"}], "no name"),
         ([{"type": "double", "name": "x"}] * 2, "same name"),
-        ([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [4, 4]}}], "only the first dimension"),
-        ([{"type": "tensor", "tensor-spec": {"dtype": "complex", "shape": [-1]}}], "not known"),
-        ([{"type": "double", "name": f"c{index}"} for index in range(5000)], "at most 4096"),
     ],
 )
-def test_a_signature_that_cannot_be_served_is_refused_in_words(tmp_path: Path, inputs: Any, message: str) -> None:
-    with pytest.raises((InvalidInput, LimitExceeded), match=message):
+def test_a_signature_that_is_none_is_refused_in_words(tmp_path: Path, inputs: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
         read_mlmodel(mlmodel(tmp_path, inputs))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([{"type": "binary", "name": "x"}], "no tensor can carry"),
+        ([{"type": "double", "name": "y"}, {"type": "array", "name": "x"}], "'x' is of type 'array'"),
+        ([{"type": "double"}], "no name"),
+        ([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [4, 4]}}], "only the first dimension"),
+        ([{"type": "tensor", "tensor-spec": {"dtype": "complex", "shape": [-1]}}], "dtype 'complex'"),
+        ([{"type": "double", "name": f"c{index}"} for index in range(5000)], "5,000 inputs"),
+    ],
+)
+def test_a_signature_that_no_tensor_can_carry_says_why(tmp_path: Path, inputs: Any, message: str) -> None:
+    found = read_mlmodel(mlmodel(tmp_path, inputs))
+    assert (found.inputs, found.tensors) == ((), False)
+    assert message in found.beyond
 
 
 @pytest.mark.parametrize(

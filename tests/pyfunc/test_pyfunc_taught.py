@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from bailiwick.pyfunc.worker import of_sklearn
+from bailiwick.pyfunc.worker.teaching import of_sklearn
 
 ROWS = pd.DataFrame(
     {"age": [1.0, 2, 3, 4], "city": list("abab"), "says": ["red car", "car", "blue", "red"], "size": [4.0, 3, 2, 1]}

@@ -311,6 +311,10 @@ def _version_row(version: ModelVersion, aliases: dict[str, int]) -> tuple[object
 def _version_fields(version: ModelVersion) -> dict[str, object]:
     parity = version.parity
     agreed = f"largest difference {parity['max_error']:.2g} in {parity['rows']:,} rows" if parity.get("rows") else ""
+    if "examples" in parity:
+        agreed = (
+            "its own input example" if parity["examples"] else "nothing was compared, for there is no input example"
+        )
     return {
         "created": f"{when(version.created)} UTC by {version.created_by}",
         "why": version.description,

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -20,7 +20,9 @@ from msgspec import Struct
 from bailiwick.core.canonical import canonical_json
 from bailiwick.core.errors import Corrupted, InvalidInput, LimitExceeded
 
-FORMAT = "1"
+FORMAT, OF_DOCUMENTS = "1", "2"
+"""Of packages of models that take rows; and of those that take documents, which versions before knew nothing of."""
+
 MANIFEST = "bailiwick.json"
 MODEL = "model/"
 MAX_FILES = 10_000
@@ -37,11 +39,11 @@ class File(Struct, frozen=True):
     size_bytes: int
 
 
-class Manifest(Struct, frozen=True):
+class Manifest(Struct, frozen=True, omit_defaults=True):
     """What a package says of itself. `signature` is as `bailiwick.signature` of ONNX packages writes it.
 
-    `flavours` and `tensors` say how the model is loaded and fed (see `worker.py`); `inputs` has what the signature cannot
-    say of each input. `environment` is the digest of the requirements it was logged with.
+    `flavours` and `tensors` say how the model is loaded and fed (see `worker/`); `inputs` has what the signature cannot
+    say of each input. `environment` is the digest of the requirements it was logged with, `example` a document that it answers.
     """
 
     format: str
@@ -52,6 +54,17 @@ class Manifest(Struct, frozen=True):
     environment: str
     python: str
     files: tuple[File, ...]
+    example: str = ""
+
+    @property
+    def documents(self) -> bool:
+        """Whether a request is a document."""
+        return self.format == OF_DOCUMENTS
+
+
+def manifest_format(signature: Mapping[str, Any]) -> str:
+    """The oldest that knows all that the signature says."""
+    return OF_DOCUMENTS if signature.get("documents") else FORMAT
 
 
 def is_archive(package: Path) -> bool:
@@ -169,8 +182,10 @@ def _manifest(archive: tarfile.TarFile) -> Manifest:
         manifest = msgspec.json.decode(source.read(), type=Manifest)
     except (tarfile.TarError, msgspec.DecodeError, json.JSONDecodeError) as error:
         raise Corrupted(f"The package's manifest cannot be read: {error}.") from error
-    if manifest.format != FORMAT:
-        raise Corrupted(f"The package has format {manifest.format!r}; this version knows {FORMAT!r}.")
+    if manifest.format not in {FORMAT, OF_DOCUMENTS}:
+        raise Corrupted(
+            f"The package has format {manifest.format!r}; this version knows {FORMAT!r} and {OF_DOCUMENTS!r}."
+        )
     for each in manifest.files:
         safe_path(each.path)
     return manifest

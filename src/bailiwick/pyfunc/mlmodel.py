@@ -7,7 +7,7 @@ The form of `MLmodel` is that of MLflow 1 to 3; datatypes are given in the words
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,8 @@ class Column:
 class LoggedModel:
     """What `MLmodel` says. `inputs` is empty where there is no signature; `outputs` has their names, where they have.
 
-    `params` are what its `predict` takes beside rows.
+    `params` are what its `predict` takes beside rows. `beyond` says why a signature that is there is not in `inputs`: it
+    has what no tensor can carry.
     """
 
     flavours: Mapping[str, Mapping[str, Any]]
@@ -80,6 +81,8 @@ class LoggedModel:
     mlflow_version: str
     params: tuple[ParamSpec, ...] = ()
     example_type: str = ""
+    beyond: str = ""
+    request: str = ""
 
     @property
     def convertible(self) -> str:
@@ -101,8 +104,12 @@ def _library(flavours: Collection[str]) -> str:
     return next((each for each in CONVERTIBLE if each in flavours), "")
 
 
+class _Beyond(Exception):
+    """A signature has what no tensor can carry."""
+
+
 def read_mlmodel(folder: Path) -> LoggedModel:
-    """Raises InvalidInput for a folder that holds no MLflow model, or one whose signature cannot be served."""
+    """Raises InvalidInput for a folder that holds no MLflow model, or one whose signature is none."""
     found = _document(folder)
     flavours = found.get("flavors")
     if not isinstance(flavours, dict) or not flavours:
@@ -110,22 +117,19 @@ def read_mlmodel(folder: Path) -> LoggedModel:
     signature = found.get("signature")
     signature = signature if isinstance(signature, dict) else {}
     inputs = _schema(signature.get("inputs"))
-    columns = tuple(_column(each) for each in inputs)
-    if len(columns) > MAX_COLUMNS:
-        raise LimitExceeded(f"A model has at most {MAX_COLUMNS} inputs here; this one has {len(columns)}.")
-    names = [column.name for column in columns]
-    if len(set(names)) != len(names):
-        raise InvalidInput("Two inputs of the model's signature have the same name.")
+    columns, beyond = _columns(inputs)
     example = found.get("saved_input_example_info")
     return LoggedModel(
         flavours={str(name): about if isinstance(about, dict) else {} for name, about in flavours.items()},
         inputs=columns,
-        tensors=bool(inputs) and inputs[0].get("type") == "tensor",
+        tensors=bool(columns) and inputs[0].get("type") == "tensor",
         outputs=tuple(str(each["name"]) for each in _schema(signature.get("outputs")) if each.get("name") is not None),
         example=str(example.get("artifact_path", "")) if isinstance(example, dict) else "",
         mlflow_version=str(found.get("mlflow_version", "")),
         params=read_params(_schema(signature.get("params"))),
         example_type=str(example.get("type", "")) if isinstance(example, dict) else "",
+        beyond=beyond,
+        request=str(example.get("serving_input_path") or "") if isinstance(example, dict) else "",
     )
 
 
@@ -143,8 +147,17 @@ def read_example(folder: Path, model: LoggedModel) -> list[dict[str, Any]]:
 
 def example_text(folder: Path, model: LoggedModel) -> str:
     """The file of the input example; empty where there is none."""
-    path = _within(folder, model.example)
-    return _text(path) if model.example and path is not None and path.is_file() else ""
+    return _named_text(folder, model.example)
+
+
+def example_request(folder: Path, model: LoggedModel) -> str:
+    """The input example as MLflow would send it, where it says so; empty where it does not."""
+    return _named_text(folder, model.request)
+
+
+def _named_text(folder: Path, name: str) -> str:
+    path = _within(folder, name)
+    return _text(path) if name and path is not None and path.is_file() else ""
 
 
 def _document(folder: Path) -> dict[str, Any]:
@@ -194,25 +207,36 @@ def _schema(text: object) -> list[dict[str, Any]]:
     return found
 
 
+def _columns(inputs: Sequence[Mapping[str, Any]]) -> tuple[tuple[Column, ...], str]:
+    """The inputs; or none, and why tensors cannot be what the model takes. Raises InvalidInput."""
+    try:
+        columns = tuple(_column(each) for each in inputs)
+    except _Beyond as error:
+        return (), str(error)
+    if len(columns) > MAX_COLUMNS:
+        return (), f"it has {len(columns):,} inputs, and tensors of at most {MAX_COLUMNS:,} can be sent"
+    names = [column.name for column in columns]
+    if len(set(names)) != len(names):
+        raise InvalidInput("Two inputs of the model's signature have the same name.")
+    return columns, ""
+
+
 def _column(said: Mapping[str, Any]) -> Column:
     kind, name = str(said.get("type", "")), said.get("name")
     if kind != "tensor":
         if kind not in _COLUMN_TYPES:
-            raise InvalidInput(
-                f"Input {str(name)[:100]!r} is of type {kind[:40]!r}, which no inference protocol here can carry.",
-                hint=f"Types that can be served: {', '.join(_COLUMN_TYPES)}, and tensors of numbers or texts.",
-            )
+            raise _Beyond(f"input {str(name)[:100]!r} is of type {kind[:40]!r}, which no tensor can carry")
         if name is None:
-            raise InvalidInput("A column of the model's signature has no name.")
+            raise _Beyond("a column of its signature has no name")
         return Column(str(name), _COLUMN_TYPES[kind], kind=kind)
     spec = said.get("tensor-spec")
     spec = spec if isinstance(spec, dict) else {}
     dtype, shape = str(spec.get("dtype", "")), spec.get("shape")
     if dtype not in _TENSOR_TYPES:
-        raise InvalidInput.choice("The dtype of a tensor in the signature", dtype, _TENSOR_TYPES)
+        raise _Beyond(f"its signature has a tensor of dtype {dtype[:40]!r}, which cannot be sent")
     sizes = list(shape) if isinstance(shape, list) else []
     if not sizes or sizes[0] != -1 or any(type(size) is not int or size < 1 for size in sizes[1:]):
-        raise InvalidInput(f"A tensor of shape {sizes} cannot be served: only the first dimension, rows, may be -1.")
+        raise _Beyond(f"its signature has a tensor of shape {sizes[:8]}: only the first dimension, rows, may be -1")
     text = UNNAMED_INPUT if name is None else str(name)
     return Column(text, _TENSOR_TYPES[dtype], tuple(sizes), "tensor", unnamed=name is None)
 

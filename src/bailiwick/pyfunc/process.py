@@ -19,7 +19,9 @@ from bailiwick.confinement.model import InForce, Limits, Program
 from bailiwick.confinement.process import ConfinedProcess, start
 from bailiwick.core.errors import CheckFailed
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = Path(__file__).with_name("worker")
+_PACKAGE = "bailiwick_worker"
+_MAIN = f"from {_PACKAGE}.service import main\n\nmain()\n"
 MAX_HEAD_BYTES = 64 << 20
 MAX_ANSWER_BYTES = 1 << 30
 
@@ -37,10 +39,21 @@ class ModelRaised(CheckFailed):
     code = "model_failed"
 
 
+class ModelRefused(ModelRaised):
+    """What it was asked is nothing that it can be asked; nothing of the model ran."""
+
+
+class AnsweredUnevenly(ModelRaised):
+    """It answered, but not with a value for each row."""
+
+
 class ModelGone(CheckFailed):
     """The model's process ended, spoke nonsense, or took too long and was killed."""
 
     code = "model_gone"
+
+
+_KINDS: dict[str, type[ModelRaised]] = {"refusal": ModelRefused, "uneven": AnsweredUnevenly}
 
 
 class Table(NamedTuple):
@@ -76,8 +89,7 @@ class ModelProcess:
         self._scratch.chmod(0o711)
         work = self._scratch / "work"
         work.mkdir(mode=0o700)
-        worker = Path(shutil.copy(WORKER, self._scratch))
-        worker.chmod(0o644)
+        worker = _copied(self._scratch)
         program = Program(
             command=[str(python), "-I", "-B", str(worker), "{channel}", str(folder)],
             cwd=work,
@@ -131,7 +143,8 @@ class ModelProcess:
             self.close()
             raise ModelGone(f"The model's process spoke nonsense, so it was ended: {error}.") from error
         if head.get("ok") is not True:
-            raise ModelRaised(_writable(str(head.get("error", ""))[:2_000]))
+            raised = _KINDS.get(str(head.get("kind", "")), ModelRaised)
+            raise raised(_writable(str(head.get("error", ""))[:2_000]))
         return head, arrays
 
     def close(self) -> None:
@@ -181,6 +194,23 @@ def as_bytes(array: np.ndarray) -> bytes:
 def _writable(text: str) -> str:
     """What a model says may hold halves of surrogate pairs, which no file or answer can."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _copied(scratch: Path) -> Path:
+    """The program, where the process may read it: a folder that Python runs."""
+    folder = scratch / "program"
+    package = folder / _PACKAGE
+    for each in (folder, package):
+        each.mkdir()
+        each.chmod(0o755)
+    for source in WORKER.glob("*.py"):
+        target = package / source.name
+        shutil.copyfile(source, target)
+        target.chmod(0o644)
+    main = folder / "__main__.py"
+    main.write_text(_MAIN, encoding="utf-8")
+    main.chmod(0o644)
+    return folder
 
 
 def _environment(work: Path) -> dict[str, str]:

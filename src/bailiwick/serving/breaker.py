@@ -144,7 +144,7 @@ class Breakers:
             return
         name = compiled.endpoint.name
         if done.error:
-            self.of(name, compiled.arms[done.failed], rule).heard(well=False, now=now)
+            self.of(name, compiled.arms[done.failed], rule).heard(well=not done.is_fault, now=now)
             return
         used = (done.variant,) if done.variant != MIXED else set(done.variants)
         for index in used:

@@ -20,8 +20,10 @@ class ConstantRuntime:
     apart = False
     platform = "constant"
 
-    def __init__(self, values: Sequence[np.ndarray], binder: Binder, outputs: tuple[TensorSpec, ...]) -> None:
-        self.signature = Signature((), outputs)
+    def __init__(
+        self, values: Sequence[np.ndarray], binder: Binder, outputs: tuple[TensorSpec, ...], *, documents: bool
+    ) -> None:
+        self.signature = Signature((), outputs, documents=documents)
         self.blocks = binder.blocks
         self._values = values
 
@@ -38,7 +40,12 @@ class ConstantRuntime:
 
 
 def constant_runtime(
-    answer: Sequence[OutputValue], binder: Binder, outputs: tuple[TensorSpec, ...], problems: dict[str, str]
+    answer: Sequence[OutputValue],
+    binder: Binder,
+    outputs: tuple[TensorSpec, ...],
+    problems: dict[str, str],
+    *,
+    documents: bool = False,
 ) -> ConstantRuntime | None:
     """None, and a line in `problems`, where the answer is not one that the endpoint's variants could give."""
     given = {each.output: each for each in answer}
@@ -47,7 +54,9 @@ def constant_runtime(
         problems["fallback constant"] = f"It has values for {', '.join(given)}; the outputs are: {names}."
         return None
     try:
-        return ConstantRuntime([_value(spec, given[spec.name]) for spec in outputs], binder, outputs)
+        return ConstantRuntime(
+            [_value(spec, given[spec.name]) for spec in outputs], binder, outputs, documents=documents
+        )
     except InvalidInput as error:
         problems["fallback constant"] = error.message
         return None

@@ -15,6 +15,8 @@ from bailiwick.serving.protocol import Refused
 from bailiwick.serving.router import Arm, Columns, CompiledEndpoint
 from bailiwick.serving.runtime import ModelFailed
 
+_FAULT = 500
+
 
 class Execution(Struct, gc=False):
     """What became of a batch: `arm` when one variant took every row, else `variants` has one index byte a row.
@@ -30,6 +32,11 @@ class Execution(Struct, gc=False):
     error: str = ""
     status: int = 500
     why: str = ""
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether the variant failed, and not what it was asked."""
+        return bool(self.error) and self.status >= _FAULT
 
 
 def assigned(compiled: CompiledEndpoint, batch: Batch, request_id: str) -> np.ndarray:
@@ -118,7 +125,7 @@ def _whole(arm: Arm, index: int, batch: Batch) -> Execution:
     try:
         return Execution(index, b"", _ran(arm, _feed(arm, batch), batch.params))
     except ModelFailed as error:
-        return Execution(index, b"", (), index, str(error))
+        return Execution(index, b"", (), index, str(error), error.status)
 
 
 def _split(compiled: CompiledEndpoint, batch: Batch, chosen: np.ndarray) -> Execution:
@@ -129,7 +136,7 @@ def _split(compiled: CompiledEndpoint, batch: Batch, chosen: np.ndarray) -> Exec
         try:
             parts.append((rows, _ran(arm, feed, batch.params)))
         except ModelFailed as error:
-            return Execution(MIXED, chosen.tobytes(), (), int(index), str(error))
+            return Execution(MIXED, chosen.tobytes(), (), int(index), str(error), error.status)
     merged = [_merged(parts, place, batch.rows) for place in range(len(compiled.outputs))]
     return Execution(MIXED, chosen.tobytes(), merged)
 

@@ -44,7 +44,7 @@ class Guard:
         done = []
         for taken, stop in zip(portion, stopped, strict=True):
             each = next(ran) if stop is None else stop
-            done.append(self._fall_back(taken, each) if each.error else each)
+            done.append(self._fall_back(taken, each) if each.is_fault else each)
         return done
 
     async def run_apart(self, taken: Taken, slow: SlowModels, elsewhere: Elsewhere) -> Execution:
@@ -52,7 +52,7 @@ class Guard:
         done = self.breakers.stopped(taken.compiled, taken.batch, taken.request_id, perf_counter_ns())
         if done is None:
             done = await self._tried_apart(taken, slow, elsewhere)
-        if not done.error:
+        if not done.is_fault:
             return done
         for fallback in self._fallbacks(taken):
             found = await self._tried_apart(taken.for_another(fallback), slow, elsewhere)

@@ -27,13 +27,15 @@ from bailiwick.pyfunc.archive import Manifest, is_archive, unpack
 from bailiwick.pyfunc.housing import housing_of, interpreters_of
 from bailiwick.pyfunc.interpreter import Interpreter, Interpreters
 from bailiwick.pyfunc.mlmodel import heeds_params
-from bailiwick.pyfunc.process import Housing, ModelGone, ModelProcess, ModelRaised, Table
+from bailiwick.pyfunc.process import Housing, ModelGone, ModelProcess, ModelRaised, ModelRefused, Table
 from bailiwick.serving.packing import blocks_of
+from bailiwick.serving.protocol import Refused
 from bailiwick.serving.runtime import ModelFailed, OnnxRuntime, Runtime
 from bailiwick.serving.tensors import TensorSpec, parse_signature
 
 LOAD_SECONDS = 180.0
 WARM_UP_ROWS = (1, 1, 8)
+MAX_KNOWN_CHARACTERS = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class PythonRuntime:
             raise
         self.blocks = blocks_of(self.signature.inputs)
         self._seconds = models.seconds
+        self._known = manifest.example  # a document that it answers
         self.lanes = models.processes  # runs at a time
         self._pool = _Pool(folder, model, manifest, interpreter, models)
         # By the last reference, not by the set of models: a request may still be with a version that was replaced.
@@ -103,15 +106,44 @@ class PythonRuntime:
         tables = [Table(tuple(spec.name for spec in block.specs), feed[block.name]) for block in self.blocks]
         try:
             found = self._pool.ask(tables, self._seconds, params)
+        except ModelRefused as error:
+            raise Refused(400, f"The document cannot be taken: {error.message}.") from error
         except (ModelRaised, ModelGone, CannotConfine) as error:
-            raise ModelFailed(f"The model failed: {error.message}") from error
+            failed = ModelFailed(f"The model failed: {error.message}")
+            raise self._attributed(failed, error) from error
         rows = len(tables[0].values)
+        if self.signature.documents:
+            self._remember(str(tables[0].values[-1]))
         named = dict(found)
         return [_output(spec, named.get(spec.name), rows) for spec in self.signature.outputs]
 
+    def _attributed(self, failed: ModelFailed, error: Exception) -> ModelFailed:
+        """Nothing says what a model of documents takes: one that still answers what it has answered is not at fault."""
+        if not self.signature.documents or not isinstance(error, ModelRaised) or not self._known:
+            return failed
+        try:
+            self._pool.ask(self._asking(self._known), self._seconds, {})
+        except (ModelRaised, ModelGone, CannotConfine, Unavailable):
+            return failed
+        return failed.blaming_the_request()
+
+    def _remember(self, document: str) -> None:
+        if not self._known and len(document) <= MAX_KNOWN_CHARACTERS:
+            self._known = document
+
+    def _asking(self, document: str) -> list[Table]:
+        return [Table((block.name,), np.array([document], dtype=object)) for block in self.blocks]
+
     def warm_up(self) -> None:
-        """Start every process and have each answer. A model that refuses zeros and empty texts is not at fault."""
+        """Start every process and have each answer. A model that refuses zeros and empty texts is not at fault.
+
+        One of documents is asked with its own example, where it has one, and must answer it.
+        """
         self._pool.fill()
+        if self.signature.documents:
+            for _ in WARM_UP_ROWS if self._known else ():
+                self.run({self.blocks[0].name: np.array([self._known], dtype=object)})
+            return
         for rows in WARM_UP_ROWS:
             try:
                 self.run({block.name: block.blank(rows) for block in self.blocks})
@@ -205,6 +237,7 @@ class _Pool:
                 tensors=self._manifest.tensors,
                 flavours=self._manifest.flavours,
                 params=bool(self._manifest.signature.get("params")) and heeds_params(self._manifest.flavours),
+                documents=self._manifest.documents,
             )
         except BaseException:
             self._forget(made)

@@ -99,6 +99,11 @@ class CompiledEndpoint:
         return rows <= self.inline_rows and not self.apart
 
     @property
+    def documents(self) -> bool:
+        """Whether a request is a document: nothing says what columns its models take."""
+        return self.arms[0].runtime.signature.documents
+
+    @property
     def apart(self) -> bool:
         """Whether a model behind it may take long."""
         return any([arm.runtime.apart for arm in self.arms])  # noqa: C419 - each is asked, and so stays for a moment
@@ -257,7 +262,9 @@ def _handling(compiled: CompiledEndpoint, runtimes: Mapping[str, Runtime], probl
         found: Runtime | None = None
         if fallback.answer:
             variant = Variant("constant", "", 0, "constant", 0)
-            found = constant_runtime(fallback.answer, compiled.binder, compiled.outputs, problems)
+            found = constant_runtime(
+                fallback.answer, compiled.binder, compiled.outputs, problems, documents=compiled.documents
+            )
         elif variant is not None:
             found = runtimes.get(variant.loading)
         if variant is not None and found is not None:
@@ -283,6 +290,8 @@ def _beside(
 ) -> list[CompiledEndpoint]:
     """A version that is run on what was bound for the endpoint: one, or none where it does not fit."""
     held = {spec.name: spec for spec in compiled.binder.specs}
+    if runtime.signature.inputs and runtime.signature.documents != compiled.documents:
+        problems[what] = "It takes documents, or columns, where the variants beside it do not."
     for spec in runtime.signature.inputs:
         if (held[spec.name].datatype, held[spec.name].tail) != (spec.datatype, spec.tail):
             problems[what] = f"It takes input {spec.name} as {spec.datatype}, not as {held[spec.name].datatype}."
@@ -426,6 +435,8 @@ def _joint_signature(
     endpoint: str, signatures: Sequence[Signature]
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     inputs: dict[str, TensorSpec] = {}
+    if len({signature.documents for signature in signatures}) > 1:
+        raise InvalidInput(f"Versions behind {endpoint} take documents and columns, so they cannot share its traffic.")
     for signature in signatures:
         for spec in signature.inputs:
             known = inputs.setdefault(spec.name, spec)

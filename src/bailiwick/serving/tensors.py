@@ -75,12 +75,14 @@ class TensorSpec(Struct, frozen=True):
 class Signature(Struct, frozen=True):
     """Inputs and outputs of a package, as its `bailiwick.signature` says.
 
-    `params` are what a logged model takes beside its rows.
+    `params` are what a logged model takes beside its rows. With `documents` nothing says what its columns are: the one input
+    is a request of MLflow's scoring protocol as text, the one output its answer as JSON.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     params: tuple[ParamSpec, ...] = ()
+    documents: bool = False
 
 
 class _Written(Struct, frozen=True):
@@ -89,6 +91,7 @@ class _Written(Struct, frozen=True):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     params: tuple[ParamSpec | str, ...] = ()
+    documents: bool = False
 
 
 def parse_signature(text: str) -> Signature:
@@ -98,10 +101,12 @@ def parse_signature(text: str) -> Signature:
     except msgspec.DecodeError as error:
         raise InvalidInput(f"The package's bailiwick.signature cannot be read: {error}.") from error
     params = tuple(ParamSpec(each) if isinstance(each, str) else each for each in written.params)
-    signature = Signature(written.inputs, written.outputs, params)
+    signature = Signature(written.inputs, written.outputs, params, written.documents)
     for spec in (*signature.inputs, *signature.outputs):
         if spec.datatype not in NUMPY_TYPES:
             raise InvalidInput.choice(f"Datatype of {spec.name}", spec.datatype, NUMPY_TYPES)
         if not spec.shape or spec.shape[0] != -1 or any(size < 1 for size in spec.tail):
             raise InvalidInput(f"Shape {list(spec.shape)} of {spec.name} must be [-1] or [-1, fixed sizes].")
+    if signature.documents and {spec.datatype for spec in (*signature.inputs, *signature.outputs)} != {"BYTES"}:
+        raise InvalidInput("The package's bailiwick.signature is one of documents, which are BYTES.")
     return signature

@@ -13,7 +13,7 @@ import yaml
 
 from bailiwick.core.actor import Actor
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.pyfunc.archive import FORMAT, Manifest, files_of, write_archive
+from bailiwick.pyfunc.archive import FORMAT, OF_DOCUMENTS, Manifest, files_of, write_archive
 from bailiwick.pyfunc.mlmodel import Column
 from bailiwick.registry.model import ModelVersion
 
@@ -101,6 +101,32 @@ def python_package(
         environment="",
         python="",
         files=files_of(folder),
+    )
+    with target.open("wb") as file:
+        write_archive(file, folder, manifest)
+    return target
+
+
+def document_package(target: Path, code: str, *, example: str = "", params: Sequence[Mapping[str, Any]] = ()) -> Path:
+    """A package of a model of which nothing says what it takes, whose class `Model` is in the code."""
+    folder = target.with_suffix(".model")
+    folder.mkdir(parents=True)
+    (folder / "model.pkl").write_bytes(pickle.dumps(made_of(code)))
+    manifest = Manifest(
+        format=OF_DOCUMENTS,
+        signature={
+            "inputs": [{"name": "request", "datatype": "BYTES", "shape": [-1]}],
+            "outputs": [{"name": "response", "datatype": "BYTES", "shape": [-1]}],
+            "documents": True,
+            "params": list(params),
+        },
+        flavours={"sklearn": {"pickled_model": "model.pkl"}},
+        inputs=(),
+        tensors=False,
+        environment="",
+        python="",
+        files=files_of(folder),
+        example=example,
     )
     with target.open("wb") as file:
         write_archive(file, folder, manifest)

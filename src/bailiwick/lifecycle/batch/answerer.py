@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -14,7 +15,10 @@ from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.batch.graph import GraphAnswerer, answered
 from bailiwick.pyfunc.archive import is_archive
 from bailiwick.pyfunc.params import held
+from bailiwick.serving.failures import ModelFailed
+from bailiwick.serving.http.documents import answer_of, table_document
 from bailiwick.serving.params import TakesParams
+from bailiwick.serving.protocol import Refused
 from bailiwick.serving.python_runtime import PythonModels
 from bailiwick.serving.tensors import Signature
 
@@ -34,12 +38,38 @@ class ProgramAnswerer:
             raise
 
     def answer(self, rows: pa.Table) -> list[pa.Array]:
-        """The outputs, in the order of the signature. Raises ModelFailed, Unavailable."""
+        """The outputs, in the order of the signature. Raises ModelFailed, Unavailable.
+
+        A model of documents is asked with tables of so many rows, and must answer each of them.
+        """
+        if self.signature.documents:
+            return [pa.array(self._told(rows), pa.string())]
         return answered(self.signature, rows, _PYTHON_ROWS, self._run)
 
     def close(self) -> None:
         """End the processes."""
         self._runtime.close()
+
+    def _told(self, rows: pa.Table) -> list[str]:
+        told: list[str] = []
+        name = self.signature.inputs[0].name
+        for start in range(0, rows.num_rows, _PYTHON_ROWS):
+            some = rows.slice(start, _PYTHON_ROWS)
+            try:
+                document = table_document(some)
+            except (pa.ArrowException, ValueError) as error:
+                raise InvalidInput(f"The rows cannot be made a document: {error}.") from error
+            try:
+                found = answer_of(str(self._run({name: np.array([document], dtype=object)})[0][0]))
+            except Refused as error:
+                raise InvalidInput(error.message) from error
+            if not isinstance(found, list) or len(found) != some.num_rows:
+                count = f"a list of {len(found):,}" if isinstance(found, list) else "no list"
+                raise ModelFailed(
+                    f"The model was asked {some.num_rows:,} rows and answered with {count}, so no answer belongs to a row."
+                )
+            told += [msgspec.json.encode(each).decode() for each in found]
+        return told
 
     def _run(self, feed: dict[str, np.ndarray]) -> Sequence[np.ndarray]:
         blocks = {

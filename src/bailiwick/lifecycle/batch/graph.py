@@ -47,7 +47,9 @@ class GraphAnswerer:
 
 
 def check_columns(signature: Signature, schema: pa.Schema) -> list[str]:
-    """The columns that the model reads. Raises InvalidInput naming one that is not there."""
+    """The columns that the model reads: all, of one of documents. Raises InvalidInput naming one that is not there."""
+    if signature.documents:
+        return list(schema.names)
     for spec in signature.inputs:
         if spec.name not in schema.names:
             raise InvalidInput.choice("Column that the model reads", spec.name, schema.names)

@@ -125,6 +125,11 @@ def _step(platform: Platform, workspace: str, declared: DeclaredStep) -> Step:
             f"{name} version {version.number} has no package, so it cannot be a step.",
             hint=f"Make one: bailiwick models package {name} {version.number}",
         )
+    if version.signature.get("documents"):
+        raise InvalidInput(
+            f"{name} version {version.number} takes documents, and a step takes columns.",
+            hint="Log it with `signature=`, and package that.",
+        )
     return Step(
         declared.name,
         name,

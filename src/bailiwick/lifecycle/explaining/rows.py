@@ -16,6 +16,7 @@ from bailiwick.endpoints.log import input_column
 from bailiwick.endpoints.past import PastPrediction
 from bailiwick.features import columns as arrow
 from bailiwick.lifecycle.explaining.distance import Distance, Nearest
+from bailiwick.lifecycle.explaining.documents import Case
 from bailiwick.lifecycle.explaining.subject import Column, Rows
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.registry.model import ModelVersion
@@ -27,11 +28,15 @@ _STREAM_ROWS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """Where rows come from: a training snapshot, or, where the version has none, what its endpoint recorded."""
+    """Where rows come from: a training snapshot, or, where the version has none, what its endpoint recorded.
+
+    With a `case` that is documents.
+    """
 
     source: str
     snapshot: str
     label: str
+    case: Case | None = None
 
 
 def row_of(found: PastPrediction, columns: Sequence[Column]) -> Rows:
@@ -55,7 +60,9 @@ def _cell(column: Column, value: object) -> np.ndarray:
     return np.array([np.nan if value is None else float(str(value)) if not isinstance(value, bool) else float(value)])
 
 
-def background_of(platform: Platform, workspace: str, version: ModelVersion, columns: Sequence[Column]) -> Background:
+def background_of(
+    platform: Platform, workspace: str, version: ModelVersion, columns: Sequence[Column], case: Case | None = None
+) -> Background:
     """The snapshot that the version learnt from, if it has all of the columns; else the log."""
     try:
         snapshot = platform.data.snapshot(workspace, version.snapshot) if version.snapshot else None
@@ -63,7 +70,7 @@ def background_of(platform: Platform, workspace: str, version: ModelVersion, col
         snapshot = None
     held = {} if snapshot is None else dict(snapshot.columns)
     if snapshot is None or snapshot.deleted or not all(column.name in held for column in columns):
-        return Background("recorded predictions of the version", "", "")
+        return Background("recorded predictions of the version", "", "", case)
     return Background(f"training snapshot {snapshot.id}", snapshot.id, _label(platform, workspace, version.model, held))
 
 
@@ -135,6 +142,8 @@ def _stream(
             yield pa.Table.from_batches([batch])
         return
     table = platform.tables.open(platform.logs.of(workspace).predictions_table(found.endpoint)).to_pyarrow_dataset()
+    case = background.case
+    names = names if case is None else [case.column]
     stored = [input_column(name) for name in names]
     if not {*stored} <= {*table.schema.names}:
         return
@@ -150,7 +159,8 @@ def _stream(
     )
     for batch in scanner.to_batches():
         if batch.num_rows:
-            yield pa.Table.from_batches([batch]).rename_columns(names)
+            found_rows = pa.Table.from_batches([batch]).rename_columns(names)
+            yield found_rows if case is None else case.unfold(found_rows)
 
 
 def rows_of_table(table: pa.Table, columns: Sequence[Column]) -> Rows:

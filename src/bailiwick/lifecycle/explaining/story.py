@@ -18,6 +18,7 @@ from bailiwick.governance.model import ApprovalRequest
 from bailiwick.lifecycle.explaining.answering import Answered, answer
 from bailiwick.lifecycle.explaining.apart import SECONDS, answered_apart, one_of_few
 from bailiwick.lifecycle.explaining.distance import TOLD, Distance, Nearest
+from bailiwick.lifecycle.explaining.documents import ByColumns, Case, case_of
 from bailiwick.lifecycle.explaining.kept import FOLDER, KeptExplanations
 from bailiwick.lifecycle.explaining.model import KINDS, Asked, Explanation, Neighbour, Neighbours, plain
 from bailiwick.lifecycle.explaining.rows import Background, background_of, nearest_of, row_of, sample_of
@@ -144,14 +145,18 @@ class _Work:
         self._found = found
         self._version = version
         self._asked = asked
+        self._case: Case | None = None
 
     def explanation(self) -> Explanation:
         began = time.monotonic()
         signature = parse_signature(canonical_json(signature_of(self._platform, self._version.package)).decode())
+        if signature.documents:
+            self._case = case_of(self._found, signature)
+            self._found, signature = self._case.found, self._case.signature
         columns = columns_of(signature)
         row = row_of(self._found, columns)
         _require_params(self._found, signature)
-        background = background_of(self._platform, self._workspace, self._version, columns)
+        background = background_of(self._platform, self._workspace, self._version, columns, self._case)
         sample = sample_of(self._platform, self._workspace, background, columns, self._found, seed=self._asked.seed)
         near = self._near(background, columns, row, sample, began + SECONDS / 2)
         answered = self._answered(columns, row, sample, near)
@@ -200,7 +205,8 @@ class _Work:
                 # A Python model runs confined, in a process of its own, and rules have no loops; what is done here is
                 # arithmetic on answers.
                 params = {name: value for name, value in self._found.params.items() if value is not None}
-                subject = RuntimeSubject(runtime, self._asked.output, self._asked.index, _PYTHON_ROWS, params)
+                face = runtime if self._case is None else ByColumns(runtime, self._case)
+                subject = RuntimeSubject(face, self._asked.output, self._asked.index, _PYTHON_ROWS, params)
                 return answer(subject, row, sample, rows, self._asked, seconds=SECONDS)
 
     def _neighbours(self, near: Nearest | None, background: Background, answered: Answered) -> Neighbours | None:

@@ -35,10 +35,9 @@ class Converted:
 class Model:
     """A loaded model that answers rows."""
 
-    def __init__(self, process: ModelProcess, model: LoggedModel) -> None:
-        """Load it. Raises ModelRaised, ModelGone."""
+    def __init__(self, process: ModelProcess, model: LoggedModel, *, documents: bool = False) -> None:
+        """Load it, to be asked with rows or with `documents`. Raises ModelRaised, ModelGone."""
         self.process = process
-        self._columns = model.inputs
         self._deadline = time.monotonic() + ALL_SECONDS
         asked = [column.described() for column in model.inputs]
         try:
@@ -49,6 +48,7 @@ class Model:
                 tensors=model.tensors,
                 flavours=model.flavours,
                 params=model.needs_params,
+                documents=documents,
             )
         except ModelRaised as error:
             raise ModelRaised(
@@ -58,7 +58,7 @@ class Model:
 
     def answers(self, rows: Arrays) -> Answers:
         """Raises ModelRaised, ModelGone."""
-        tables = [Table((column.name,), rows[column.name]) for column in self._columns]
+        tables = [Table((name,), values) for name, values in rows.items()]
         left = self._deadline - time.monotonic()
         return self.process.ask("predict", tables, seconds=max(0.001, min(ASK_SECONDS, left)))[1]
 

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bailiwick.core.errors import BailiwickError, CheckFailed, InvalidInput
+from bailiwick.core.errors import BailiwickError, CheckFailed
 from bailiwick.pyfunc.mlmodel import DTYPES, Column
+from bailiwick.pyfunc.process import AnsweredUnevenly
 from bailiwick.training.agreement import LEAST_ROWS
 from bailiwick.training.probes import make_probes
 
@@ -49,6 +50,14 @@ class Probes:
         return len(next(iter(self.rows.values())))
 
 
+class Undescribed(CheckFailed):
+    """A signature that says too little of the model, or too much. `answered` where the model itself has answered."""
+
+    def __init__(self, message: str, *, hint: str = "", answered: bool) -> None:
+        super().__init__(message, hint=hint)
+        self.answered = answered
+
+
 def probes_of(
     columns: Sequence[Column],
     example: Sequence[Mapping[str, Any]],
@@ -58,12 +67,15 @@ def probes_of(
 ) -> Probes:
     """The same for the same model. A column of whole numbers gets no values that it cannot hold.
 
-    Of a model that takes many values a row few rows are made, and none that are difficult; InvalidInput beyond `MOST_WIDE`.
+    Of a model that takes many values a row few rows are made, and none that are difficult. Raises Undescribed
+    beyond `MOST_WIDE`.
     """
     random = np.random.default_rng(_SEED)
     wide = sum(column.width for column in columns)
     if wide > MOST_WIDE:
-        raise InvalidInput(f"The model takes {wide:,} values a row; at most {MOST_WIDE:,} can be tried here.")
+        raise Undescribed(
+            f"The model takes {wide:,} values a row; at most {MOST_WIDE:,} can be tried here.", answered=True
+        )
     real = [row for row in example if all(_fits(row.get(column.name), column) for column in columns)]
     if wide > MAX_STRAINED:
         real = real[: max(_LEAST_WIDE, MOST_VALUES // wide)]
@@ -92,12 +104,14 @@ def probes_of(
 def answers(ask: Ask, rows: Arrays) -> tuple[Answers, NDArray[np.bool_]]:
     """What a model answers, and which rows it refuses: of a batch that fails, each half is asked again.
 
-    The answers are those of the rows that were not refused, in order. Raises CheckFailed where it refuses all.
+    The answers are those of the rows that were not refused, in order. Raises Undescribed where it refuses all, and where
+    each row alone gets a value and several together do not.
     """
     count = len(next(iter(rows.values())))
     refused = np.zeros(count, bool)
     parts: list[Answers] = []
     first: list[BailiwickError] = []
+    uneven: set[int] = set()  # how many rows it was asked together when it did not answer each
 
     def fill(indices: NDArray[np.int64]) -> None:
         try:
@@ -106,6 +120,7 @@ def answers(ask: Ask, rows: Arrays) -> tuple[Answers, NDArray[np.bool_]]:
             if error.code != "model_failed":
                 raise
             first.append(error)
+            uneven.update([len(indices)] if isinstance(error, AnsweredUnevenly) else [])
             if len(indices) == 1:
                 refused[indices] = True
                 return
@@ -116,9 +131,13 @@ def answers(ask: Ask, rows: Arrays) -> tuple[Answers, NDArray[np.bool_]]:
     for start in range(0, count, _BLOCK):
         fill(np.arange(start, min(start + _BLOCK, count)))
     if not parts:
-        raise CheckFailed(
-            f"The model answers none of {count} rows of its own signature: {first[0].message}", hint=first[0].hint
+        raise Undescribed(
+            f"The model answers none of {count} rows of its own signature: {first[0].message}",
+            hint=first[0].hint,
+            answered=bool(uneven),
         )
+    if uneven and 1 not in uneven:
+        raise Undescribed("The model answers rows that it is asked together not one by one.", answered=True)
     return _joined(parts), refused
 
 
@@ -148,12 +167,12 @@ def _joined(parts: Sequence[Answers]) -> Answers:
     names = [name for name, _ in parts[0]]
     for part in parts:
         if [name for name, _ in part] != names:
-            raise CheckFailed("The model gives outputs of other names for other rows, so it has no signature.")
+            raise Undescribed("The model gives outputs of other names for other rows.", answered=True)
     joined = []
     for place, name in enumerate(names):
         arrays = [part[place][1] for part in parts]
         if len({each.shape[1:] for each in arrays}) > 1:
-            raise CheckFailed(f"The model's output {name!r} has another shape for other rows, so it has no signature.")
+            raise Undescribed(f"The model's output {name!r} has another shape for other rows.", answered=True)
         joined.append((name, np.concatenate(arrays)))
     return joined
 

@@ -15,21 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from bailiwick.core.actor import Actor, Permission
-from bailiwick.core.errors import BailiwickError, CheckFailed, Conflict, InvalidInput, LimitExceeded
+from bailiwick.core.errors import BailiwickError, CheckFailed, Conflict, LimitExceeded
 from bailiwick.lifecycle.packaging import gate, pass_through
 from bailiwick.lifecycle.packaging.children import Converted, Model, converted, running, told
+from bailiwick.lifecycle.packaging.documents import document_package, example_document
 from bailiwick.lifecycle.packaging.graphs import Graphs, tried
+from bailiwick.lifecycle.packaging.keeping import Package, confinement_told, libraries_told, packed, stored
 from bailiwick.lifecycle.packaging.params import described_params, with_params
-from bailiwick.lifecycle.packaging.probing import answers
+from bailiwick.lifecycle.packaging.probing import Undescribed, answers
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.pyfunc.archive import FORMAT, Manifest, files_of, safe_path, unpack, write_archive
+from bailiwick.pyfunc.archive import safe_path
 from bailiwick.pyfunc.housing import housing_of, interpreters_of
 from bailiwick.pyfunc.inferring import inferred
 from bailiwick.pyfunc.interpreter import Interpreter, read_needs
-from bailiwick.pyfunc.mlmodel import CONVERTIBLE, DTYPES, LoggedModel, read_example, read_mlmodel
+from bailiwick.pyfunc.mlmodel import DTYPES, LoggedModel, read_example, read_mlmodel
 from bailiwick.pyfunc.process import Housing
 from bailiwick.registry.model import ModelVersion
 from bailiwick.registry.rows import require_live
@@ -39,19 +39,12 @@ from bailiwick.training.wrapping import Draft, Input
 MAX_MODEL_BYTES = 16 << 30
 MAX_MODEL_FILES = 10_000
 ONNX, PYTHON = "onnx", "python"
+_UNSAID = (
+    "it was logged without a signature, and neither an input example nor the model itself says what its inputs are"
+)
 
 Watch = Callable[[str], None]
 """Hears what is being done, in words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A package that is stored, and what is known of it."""
-
-    digest: str
-    signature: dict[str, Any]
-    parity: dict[str, Any]
-    environment: dict[str, Any]
 
 
 def package_version(
@@ -68,9 +61,9 @@ def package_version(
 
     The package is ONNX when the converted graph passes the parity gate. Otherwise it is the model itself, to be run by
     Python, and `parity` says why. With `refuse_nulls` a graph may pass that differs only where a value is null, and the
-    package then takes no null. Raises Conflict for a version whose files are not kept here, InvalidInput for one
-    that is no MLflow model or of which nothing says what its inputs are, NoInterpreter, CannotConfine, ModelRaised and
-    ModelGone from loading it.
+    package then takes no null. A model of which nothing says what its inputs are gets a package that takes documents.
+    Raises Conflict for a version whose files are not kept here, InvalidInput for one that is no MLflow model,
+    NoInterpreter, CannotConfine, ModelRaised and ModelGone from loading it.
     """
     actor.require(Permission.MODELS_WRITE)
     version = require_live(platform.registry.version(actor.workspace, model, number))
@@ -82,16 +75,16 @@ def package_version(
         files = folder / "files"
         _fetch(platform, version, files)
         model_of = read_mlmodel(files)
-        if not model_of.inputs:
+        if not model_of.inputs and not model_of.beyond:
             model_of = inferred(files, model_of)
         if "onnx" in model_of.flavours:
             made = _passed_through(platform, files, model_of, watch)
         else:
             interpreter = _interpreter(platform, files, model_of, build_environment=build_environment, watch=watch)
-            if not model_of.inputs:
+            if not model_of.inputs and not model_of.beyond:
                 watch("Asking the model what it was taught")
-                model_of = _with_inputs(told(interpreter, files, housing_of(platform.settings), model_of))
-            made = _Work(platform, files, folder, model_of, interpreter, refuse_nulls, watch).package()
+                model_of = told(interpreter, files, housing_of(platform.settings), model_of)
+            made = _loaded(_Work(platform, files, folder, model_of, interpreter, refuse_nulls, watch))
     return platform.registry.attach_package(
         actor,
         model,
@@ -115,24 +108,11 @@ def _passed_through(platform: Platform, files: Path, model: LoggedModel, watch: 
 def _interpreter(
     platform: Platform, files: Path, model: LoggedModel, *, build_environment: bool, watch: Watch
 ) -> Interpreter:
-    if not model.inputs and not any(each in model.flavours for each in CONVERTIBLE):
-        _with_inputs(model)
     needs = read_needs(files)
     if not build_environment:
         return interpreters_of(platform.settings).choose(model.flavours, needs.digest)
     watch("Making the model's environment")
     return interpreters_of(platform.settings).build(needs)
-
-
-def _with_inputs(model: LoggedModel) -> LoggedModel:
-    """Raises InvalidInput for a model of which nothing says what its inputs are."""
-    if not model.inputs:
-        raise InvalidInput(
-            "The model was logged without a signature, and neither an input example nor the model itself says what its inputs "
-            "are.",
-            hint="Log it with `signature=`, or with `input_example=` and a table with names or an array.",
-        )
-    return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +136,17 @@ class _Work:
         with tried(self.housing, self.platform.settings.models_seconds) as graphs:
             return self._package(graphs)
 
+    def of_documents(self, reason: str) -> Package:
+        """For one that says nothing, or nothing true, of what it takes."""
+        return document_package(
+            self.platform, self.files, self.folder, self.model, self.interpreter, reason=reason, watch=self.watch
+        )
+
     def _package(self, graphs: Graphs) -> Package:
         self.watch("Loading the model in a confined process")
         with running(self.interpreter, self.files, self.housing) as process:
             loaded = Model(process, self.model)
-            confined = _confinement(process.in_force)
+            confined = confinement_told(process.in_force)
             self.watch("Converting it to ONNX")
             handed = self.folder / "handed"
             handed.mkdir(mode=0o755)
@@ -173,7 +159,7 @@ class _Work:
         self.watch(f"Comparing {known.count:,} rows")
         judged = [gate.judge(each, self.model, known, graphs, refuse_nulls=self.refuse_nulls) for each in drafts]
         about = {"example_rows": known.probes.real, "loaded_by": str(loaded.about.get("loader", ""))[:100]}
-        environment = {"model_libraries": _libraries(loaded.about), "confined": confined}
+        environment = {"model_libraries": libraries_told(loaded.about), "confined": confined}
         passed = next((each for each in judged if each.package is not None), None)
         if passed is not None and passed.package is not None:
             parity = {"runtime": ONNX, **gate.told(passed.report), **about, "reason": passed.reason}
@@ -194,33 +180,32 @@ class _Work:
         }
         if self.model.params:
             signature["params"] = described_params(self.model)
-        needs = read_needs(self.files)
-        manifest = Manifest(
-            format=FORMAT,
-            signature=signature,
-            flavours={name: dict(said) for name, said in self.model.flavours.items()},
-            inputs=tuple(column.described() for column in self.model.inputs),
-            tensors=self.model.tensors,
-            environment=needs.digest,
-            python=needs.version,
-            files=files_of(self.files),
-        )
         self.watch("Writing the package, and loading the model from it")
-        with (self.folder / "package").open("w+b") as file:
-            write_archive(file, self.files, manifest)
-        again = self.folder / "again"
-        again.mkdir(mode=0o755)
-        unpack(self.folder / "package", again)
+        again = packed(self.files, self.folder, self.model, signature)
         with running(self.interpreter, again, self.housing) as process:
             found, refused = answers(Model(process, self.model).answers, known.rows)
         if refused.any():
             raise CheckFailed("The model, loaded anew from its package, refuses rows that it answered before.")
         report = compare(known.rows, known.expected, found, probes=known.made, tolerance=TOLERANCE)
-        with self.platform.blobs.writer() as writer, (self.folder / "package").open("rb") as file:
-            while data := file.read(1 << 20):
-                writer.write(data)
-            digest = writer.commit()
-        return Package(digest, signature, {"runtime": PYTHON, **gate.told(report), **about}, environment)
+        parity = {"runtime": PYTHON, **gate.told(report), **about}
+        return Package(stored(self.platform, self.folder), signature, parity, environment)
+
+
+def _loaded(work: _Work) -> Package:
+    """The package of a model that has to be loaded: by its columns or tensors where it has such, else by documents."""
+    if not work.model.inputs:
+        return work.of_documents(work.model.beyond or _UNSAID)
+    try:
+        return work.package()
+    except Undescribed as error:
+        if error.answered:
+            return work.of_documents(error.message[:500])
+        if not example_document(work.files, work.model):
+            raise
+        try:
+            return work.of_documents(error.message[:500])
+        except CheckFailed:
+            raise error from None
 
 
 def _drafts(offered: Converted, model: LoggedModel, graphs: Graphs) -> tuple[list[Draft], str]:
@@ -288,15 +273,3 @@ def _described(each: Input) -> dict[str, Any]:
 
 def _oip(dtype: str) -> str:
     return next((datatype for datatype, name in DTYPES.items() if name == dtype), "BYTES")
-
-
-def _confinement(in_force: object) -> dict[str, Any]:
-    told: dict[str, Any] = msgspec.to_builtins(in_force)
-    return told
-
-
-def _libraries(about: dict[str, Any]) -> dict[str, str]:
-    """Versions that the model's process told, cut: it may say anything."""
-    said = about.get("libraries")
-    found = {str(name)[:60]: str(version)[:60] for name, version in list(dict(said or {}).items())[:20]}
-    return found | {"python": str(about.get("python", ""))[:20]}

@@ -12,6 +12,7 @@ import orjson
 
 from bailiwick.core.ids import new_id
 from bailiwick.serving.execution import Execution
+from bailiwick.serving.http import documents
 from bailiwick.serving.http.columns import from_array, from_columns, from_records, listed_outputs
 from bailiwick.serving.http.form import Header, Reply, Taken
 from bailiwick.serving.http.tables import read_csv, read_parquet
@@ -23,10 +24,9 @@ SCORING_VERSION = "3.18.0"
 """The MLflow whose scoring protocol this is, as `/version` tells clients."""
 
 _TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
-_FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+_FORMATS = documents.FORMS
 _REQUIRED = f"The input must be a JSON dictionary with exactly one of the input fields {list(_FORMATS)}"
 _NO_FRAME = "Provided dataframe_split field is not a valid dataframe representation"
-_FOR_LANGUAGE_MODELS = ("messages", "prompt", "input")
 _UNSUPPORTED_MEDIA = 415
 _CODES = {
     400: "BAD_REQUEST",
@@ -50,17 +50,26 @@ class Scoring:
         Columns that the model does not have are ignored, as MLflow ignores them.
         """
         kind = _content_type(headers.get(b"content-type", b"application/json").decode("latin-1"))
-        if kind == "text/csv":
+        whole = False
+        if compiled.documents:
+            request, whole = _document(compiled, kind, body)
+        elif kind == "text/csv":
             request = read_csv(compiled, body)
         elif kind == "application/vnd.apache.parquet":
             request = read_parquet(compiled, body)
         else:
             request = _from_json(compiled, body)
         batch = compiled.binder.bind(request)
-        return Taken(compiled, batch, None, new_id(), write_request(request), began, perf_counter_ns(), self)
+        return Taken(compiled, batch, whole, new_id(), write_request(request), began, perf_counter_ns(), self)
 
     def answer(self, taken: Taken, done: Execution) -> Reply | bytes:
-        """`{"predictions": …}`: a list for a model with one output, records for one with several."""
+        """`{"predictions": …}`: a list for a model with one output, records for one with several.
+
+        Of a model of documents, what it answered; as it is where the document was for a language model.
+        """
+        if taken.compiled.documents:
+            said = documents.answer_of(str(done.outputs[0][0]))
+            return msgspec.json.encode(said if taken.wanted else {"predictions": said})
         outputs = listed_outputs(taken.compiled, done)
         predictions: list[Any] = outputs[0][1]
         if len(outputs) > 1:
@@ -77,6 +86,17 @@ class Scoring:
             return Reply(said, _TEXT)
         code = _CODES.get(status, "INTERNAL_ERROR")
         return Reply(orjson.dumps({"error_code": code, "message": said.decode(), "stack_trace": ""}))
+
+
+def _document(compiled: CompiledEndpoint, kind: str, body: bytes) -> tuple[InferRequest, bool]:
+    """(request, whether it is for a language model) of a model of which nothing says what columns it takes."""
+    if kind == "text/csv":
+        return documents.from_csv(compiled, body), False
+    if kind == "application/vnd.apache.parquet":
+        return documents.from_parquet(compiled, body), False
+    request, params, whole = documents.from_json(compiled, body)
+    request.parameters = _params(compiled, params)
+    return request, whole
 
 
 def _content_type(header: str) -> str:
@@ -123,8 +143,8 @@ def _chosen(said: Any) -> tuple[str, Any]:
     if not isinstance(said, dict):
         raise Refused(400, f"{_REQUIRED}. Received a {_kind(said)}.")
     given = [name for name in _FORMATS if name in said]
-    if not given and any(name in said for name in _FOR_LANGUAGE_MODELS):
-        raise Refused(400, "messages, prompt and input are for language models, which are not served here.")
+    if not given and any(name in said for name in documents.WHOLE):
+        raise Refused(400, "messages, prompt and input are for language models, and this model has columns.")
     if len(given) != 1:
         keys = ", ".join(map(repr, list(said)[:10]))[:300] or "none"
         raise Refused(400, f"{_REQUIRED}. It has the keys {keys}.")

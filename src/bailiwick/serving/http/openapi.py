@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +31,8 @@ _PARAM_TYPES = {
     "float": "number",
     "double": "number",
 }
+
+_EXAMPLE_DOCUMENT: Json = {"dataframe_records": [{"column": 1.0}]}
 
 _REFUSED = {
     "400": "The request does not fit the model; the message says where.",
@@ -71,7 +74,12 @@ def document(routes: Routes) -> Json:
 
 
 def row_schema(compiled: CompiledEndpoint) -> Json:
-    """The object that `/predict` takes: an input is required when every version with traffic needs it."""
+    """The object that `/predict` takes: an input is required when every version with traffic needs it.
+
+    Of a model of documents it may have any columns.
+    """
+    if compiled.documents:
+        return {"type": "object", "description": "A row, by whatever columns the model was made for."}
     needed = frozenset.intersection(*(arm.input_names for arm in compiled.arms))
     properties = {spec.name: _value(spec) for spec in compiled.binder.specs}
     for name, what in (
@@ -91,8 +99,8 @@ def row_schema(compiled: CompiledEndpoint) -> Json:
 
 def _predict(name: str, compiled: CompiledEndpoint) -> Json:
     row = row_schema(compiled)
-    plain: list[Json] = [row, {"type": "array", "items": row, "minItems": 1}]
-    outputs = {spec.name: _value(spec, given=True) for spec in compiled.outputs}
+    plain: list[Json] = [row, {"type": "array", "items": {} if compiled.documents else row, "minItems": 1}]
+    outputs = {spec.name: {} if compiled.documents else _value(spec, given=True) for spec in compiled.outputs}
     prediction = {
         "type": "object",
         "required": ["id", "model", "version", "variant", "outputs"],
@@ -132,7 +140,7 @@ def _infer(name: str, compiled: CompiledEndpoint) -> Json:
                 "name": spec.name,
                 "datatype": spec.datatype,
                 "shape": [1, *spec.tail],
-                "data": [_example(spec)] * spec.width,
+                "data": [json.dumps(_EXAMPLE_DOCUMENT) if compiled.documents else _example(spec)] * spec.width,
             }
             for spec in compiled.binder.specs
         ]
@@ -170,10 +178,16 @@ def _invocations(name: str, compiled: CompiledEndpoint) -> Json:
         "Score",
         "MLflow's scoring protocol; CSV and Parquet are taken too.",
         body={"type": "object", **_with_params(compiled)},
-        answer={"type": "object", "required": ["predictions"], "properties": {"predictions": {"type": "array"}}},
+        answer=_scored(compiled),
         example={"dataframe_records": [example_row(compiled)]},
         error="MlflowError",
     )
+
+
+def _scored(compiled: CompiledEndpoint) -> Json:
+    if compiled.documents:  # predictions of any kind; for language models not even that
+        return {"type": ["object", "array", "string", "number", "boolean", "null"]}
+    return {"type": "object", "required": ["predictions"], "properties": {"predictions": {"type": "array"}}}
 
 
 def _rows_with_params(compiled: CompiledEndpoint, plain: list[Json]) -> list[Json]:
@@ -236,7 +250,9 @@ def _described(name: str, summary: str) -> Json:
 
 
 def example_row(compiled: CompiledEndpoint) -> Json:
-    """A row that means nothing and is answered."""
+    """A row that means nothing and is answered; of a model of documents nobody can say which would be."""
+    if compiled.documents:
+        return dict(_EXAMPLE_DOCUMENT["dataframe_records"][0])
     return {spec.name: _nested(_example(spec), spec.tail) for spec in compiled.binder.specs}
 
 

@@ -12,6 +12,7 @@ import orjson
 from bailiwick.core.ids import new_id
 from bailiwick.serving.execution import Execution
 from bailiwick.serving.frames import MIXED
+from bailiwick.serving.http import documents
 from bailiwick.serving.http.columns import from_records, listed_outputs
 from bailiwick.serving.http.form import Reply, Taken
 from bailiwick.serving.protocol import InferRequest, Refused, error_json, usable_id
@@ -38,9 +39,8 @@ class PlainRows:
             raise Refused(400, "The body is a row, as an object with a value for each input, or a list of rows.")
         single = isinstance(said, dict)
         rows: list[Any] = [said] if single else list(said)
-        request = from_records(compiled, rows)
+        request = _read(compiled, rows)
         request.parameters = params
-        _number_booleans(request)
         batch = compiled.binder.bind(request)
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if usable_id(given) else new_id()
@@ -50,6 +50,8 @@ class PlainRows:
         """One object for an object, a list for a list."""
         compiled = taken.compiled
         outputs = listed_outputs(compiled, done)
+        if compiled.documents:
+            outputs = [(name, [documents.answer_of_row(text) for text in texts]) for name, texts in outputs]
         predictions = []
         for row in range(taken.batch.rows):
             index = done.variant if done.variant != MIXED else done.variants[row]
@@ -63,11 +65,28 @@ class PlainRows:
                     "outputs": {name: values[row] for name, values in outputs},
                 }
             )
-        return orjson.dumps(predictions[0] if taken.wanted else predictions)
+        return _written(predictions[0] if taken.wanted else predictions)
 
     def refusal(self, status: int, message: str) -> Reply:  # noqa: ARG002 - the same for every status
         """`{"error": message}`."""
         return Reply(error_json(message))
+
+
+def _read(compiled: CompiledEndpoint, rows: list[Any]) -> InferRequest:
+    if not compiled.documents:
+        request = from_records(compiled, rows)
+        _number_booleans(request)
+        return request
+    if not rows:
+        raise Refused(400, "There are no rows in the request.")
+    return documents.from_rows(compiled, rows)
+
+
+def _written(said: Any) -> bytes:
+    try:
+        return orjson.dumps(said)
+    except TypeError:  # whole numbers of more than 64 bits, as a model of documents may answer with
+        return msgspec.json.encode(said)
 
 
 def _parted(compiled: CompiledEndpoint, said: Any) -> tuple[Any, dict[str, Any] | None]:
