@@ -1,8 +1,7 @@
 """A pytest plugin for MLflow's own tests of its scoring server, loaded into the Python that runs them.
 
 Where those tests start `mlflow models serve`, it starts `mlflow_scoring_suite.py serve` instead. It needs MLflow and nothing
-of Bailiwick. A model that was saved without a signature is given one, as its library knows it: without one nothing here is
-served.
+of Bailiwick. Models are served as the tests save them, which is mostly without a signature.
 """
 
 from __future__ import annotations
@@ -49,35 +48,13 @@ def pytest_runtest_logreport(report: Any) -> None:
 
 
 def _line(uri: str, port: str) -> list[str]:
-    return [os.environ["BAILIWICK_SUITE_PYTHON"], str(TOOL), "serve", str(_signed(uri)), port, sys.executable]
+    return [os.environ["BAILIWICK_SUITE_PYTHON"], str(TOOL), "serve", str(_files(uri)), port, sys.executable]
 
 
-def _signed(uri: str) -> Path:
-    """A copy of the model's files, with a signature."""
+def _files(uri: str) -> Path:
+    """A copy of the model's files."""
     import mlflow
 
     folder = Path(tempfile.mkdtemp(prefix="scored-")) / "model"
-    found = mlflow.artifacts.download_artifacts(uri) if ":/" in uri else uri
-    shutil.copytree(found, folder)
-    model = mlflow.models.Model.load(str(folder))
-    if model.signature is None:
-        inputs = _inputs(model.flavors, str(folder))
-        if inputs is not None:
-            model.signature = mlflow.models.ModelSignature(inputs=inputs)
-            model.save(str(folder / "MLmodel"))
+    shutil.copytree(mlflow.artifacts.download_artifacts(uri) if ":/" in uri else uri, folder)
     return folder
-
-
-def _inputs(flavors: dict[str, Any], folder: str) -> Any:
-    """What a scikit-learn estimator or a Keras model says that it takes."""
-    import mlflow
-    import numpy as np
-    from mlflow.types import Schema, TensorSpec
-
-    if "sklearn" in flavors:
-        width = mlflow.sklearn.load_model(folder).n_features_in_
-        return Schema([TensorSpec(np.dtype("float64"), (-1, width))])
-    if "tensorflow" in flavors:
-        tensors = mlflow.tensorflow.load_model(folder).inputs
-        return Schema([TensorSpec(np.dtype(each.dtype), (-1, *each.shape[1:]), each.name) for each in tensors])
-    return None

@@ -26,17 +26,9 @@ sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "src")]
 MEMORY_BYTES = 16 << 30
 FILE = "tests/pyfunc/test_scoring_server.py"
 
-LANGUAGE = "input for language models is not served"
-UNSIGNED = "a model without a signature, for which the plugin cannot find one"
 ELSEWHERE = {
     "test_records_oriented_json_to_df": "asks no server: MLflow itself answers otherwise under pandas 3",
     "test_split_oriented_json_to_df": "asks no server: MLflow itself answers otherwise under pandas 3",
-    "test_serving_model_with_schema": "an input of type binary, and answers that are not one for each row",
-    "test_parse_json_input_including_path": UNSIGNED,
-    "test_scoring_server_allows_payloads_with_llm_chat_keys": LANGUAGE,
-    "test_scoring_server_allows_payloads_with_llm_completions_keys": LANGUAGE,
-    "test_scoring_server_allows_payloads_with_llm_embeddings_keys": LANGUAGE,
-    "test_scoring_server_allows_payloads_with_messages": LANGUAGE,
 }
 """Tests that fail here, each by the beginning of its name, and why."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests_support.browser import opened_browser
 from tests_support.echoes import route_echo
+from tests_support.logged_models import document_package
 from tests_support.looks import CONTRAST, SCHEMES, WIDTHS
 from tests_support.serving import Serving
 from tests_support.worker import Control, Worker
@@ -141,3 +142,23 @@ def test_the_page_fits_and_can_be_read(browser: Browser, address: str, scheme: A
         if folder:
             page.screenshot(path=Path(folder) / f"try-{scheme}-{name}.png", full_page=True)
         context.close()
+
+
+def test_a_model_of_documents_is_tried_with_json(browser: Browser, tmp_path: Path) -> None:
+    code = "class Model:\n    def predict(self, asked): return (asked['x'] * 2).tolist()"
+    control = Control()
+    package = document_package(tmp_path / "package", code, example='{"dataframe_records": [{"x": 4}]}')
+    control.route(control.variant(1, data=package.read_bytes()))
+    worker = Worker(tmp_path / "worker", control.port)
+    worker.wait_for(1)
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{worker.port}/docs")
+    page.get_by_role("button", name="Predict").click()
+    page.get_by_role("status").filter(has_text="200 · ").wait_for()
+    assert '"response": 8' in (page.get_by_role("status").text_content() or "")
+    page.get_by_label("The request as JSON").fill('{"y": 1}')
+    page.get_by_role("button", name="Predict").click()
+    page.get_by_role("status").filter(has_text="400 · ").wait_for()
+    page.close()
+    worker.stop()
+    control.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -308,13 +309,21 @@ def _version_row(version: ModelVersion, aliases: dict[str, int]) -> tuple[object
     )
 
 
+def _agreement(parity: Mapping[str, Any]) -> str:
+    """Whether what serves answers as what was trained, and how that is known."""
+    if parity.get("examples") == 0:
+        return "not compared: it was logged without an input example"
+    found = "yes" if parity.get("passed") else "NO"
+    if parity.get("examples"):
+        return f"{found}, its own input example"
+    return (
+        f"{found}, largest difference {parity['max_error']:.2g} in {parity['rows']:,} rows"
+        if parity.get("rows")
+        else ""
+    )
+
+
 def _version_fields(version: ModelVersion) -> dict[str, object]:
-    parity = version.parity
-    agreed = f"largest difference {parity['max_error']:.2g} in {parity['rows']:,} rows" if parity.get("rows") else ""
-    if "examples" in parity:
-        agreed = (
-            "its own input example" if parity["examples"] else "nothing was compared, for there is no input example"
-        )
     return {
         "created": f"{when(version.created)} UTC by {version.created_by}",
         "why": version.description,
@@ -330,7 +339,7 @@ def _version_fields(version: ModelVersion) -> dict[str, object]:
         "serving": setting_words(version.serving)
         and f"{setting_words(version.serving)} ({version.serving.why or 'set by hand'})",
         "runtime": runtime_words(version) if version.package else "none: `bailiwick models package` makes a package",
-        "training = serving": f"{'yes' if parity.get('passed') else 'NO'}, {agreed}" if agreed else "",
+        "training = serving": _agreement(version.parity),
         "logged model": version.model_id,
         **{direction: columns_words(version.signature.get(direction)) for direction in ("inputs", "outputs", "params")},
         **{f"metric {name}": value for name, value in sorted(version.metrics.items())},

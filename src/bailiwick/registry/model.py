@@ -124,11 +124,11 @@ class ModelVersion:
 
     @property
     def flavors(self) -> dict[str, str]:
-        """How it can be loaded: the library's version by flavour. A package is ONNX, whatever it was made of, or rules."""
+        """How it can be loaded: the library's version by flavour. A package is ONNX, rules, or what was logged."""
         said = self.content.get("flavors")
         known = {str(name): str(version) for name, version in said.items()} if isinstance(said, Mapping) else {}
         kind = self.runtime if self.runtime in {"rules", "composition"} else "onnx"
-        return known if not self.package or kind in known else {**known, kind: ""}
+        return known if not self.package or kind in known or self.runtime == "python" else {**known, kind: ""}
 
     @property
     def native(self) -> bool:

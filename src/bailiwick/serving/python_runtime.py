@@ -84,7 +84,8 @@ class PythonRuntime:
             raise
         self.blocks = blocks_of(self.signature.inputs)
         self._seconds = models.seconds
-        self._known = manifest.example  # a document that it answers
+        self.example = manifest.example  # a document that it answers, where it was logged with one
+        self._known = manifest.example
         self.lanes = models.processes  # runs at a time
         self._pool = _Pool(folder, model, manifest, interpreter, models)
         # By the last reference, not by the set of models: a request may still be with a version that was replaced.

@@ -29,7 +29,7 @@ from bailiwick.pyfunc.archive import safe_path
 from bailiwick.pyfunc.housing import housing_of, interpreters_of
 from bailiwick.pyfunc.inferring import inferred
 from bailiwick.pyfunc.interpreter import Interpreter, read_needs
-from bailiwick.pyfunc.mlmodel import DTYPES, LoggedModel, read_example, read_mlmodel
+from bailiwick.pyfunc.mlmodel import CONVERTIBLE, DTYPES, LoggedModel, read_example, read_mlmodel
 from bailiwick.pyfunc.process import Housing
 from bailiwick.registry.model import ModelVersion
 from bailiwick.registry.rows import require_live
@@ -81,7 +81,7 @@ def package_version(
             made = _passed_through(platform, files, model_of, watch)
         else:
             interpreter = _interpreter(platform, files, model_of, build_environment=build_environment, watch=watch)
-            if not model_of.inputs and not model_of.beyond:
+            if not model_of.inputs and not model_of.beyond and set(CONVERTIBLE) & set(model_of.flavours):
                 watch("Asking the model what it was taught")
                 model_of = told(interpreter, files, housing_of(platform.settings), model_of)
             made = _loaded(_Work(platform, files, folder, model_of, interpreter, refuse_nulls, watch))

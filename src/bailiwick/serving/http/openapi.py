@@ -140,7 +140,7 @@ def _infer(name: str, compiled: CompiledEndpoint) -> Json:
                 "name": spec.name,
                 "datatype": spec.datatype,
                 "shape": [1, *spec.tail],
-                "data": [json.dumps(_EXAMPLE_DOCUMENT) if compiled.documents else _example(spec)] * spec.width,
+                "data": [_example_document(compiled) if compiled.documents else _example(spec)] * spec.width,
             }
             for spec in compiled.binder.specs
         ]
@@ -252,8 +252,25 @@ def _described(name: str, summary: str) -> Json:
 def example_row(compiled: CompiledEndpoint) -> Json:
     """A row that means nothing and is answered; of a model of documents nobody can say which would be."""
     if compiled.documents:
-        return dict(_EXAMPLE_DOCUMENT["dataframe_records"][0])
+        return _row_of(getattr(compiled.arms[0].runtime, "example", "")) or dict(
+            _EXAMPLE_DOCUMENT["dataframe_records"][0]
+        )
     return {spec.name: _nested(_example(spec), spec.tail) for spec in compiled.binder.specs}
+
+
+def _example_document(compiled: CompiledEndpoint) -> str:
+    return json.dumps({"dataframe_records": [example_row(compiled)]})
+
+
+def _row_of(document: str) -> Json | None:
+    """The first row of a document that is a table."""
+    try:
+        said = json.loads(document)
+        split = said.get("dataframe_split")
+        row = dict(zip(split["columns"], split["data"][0], strict=True)) if split else said["dataframe_records"][0]
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def _example(spec: TensorSpec) -> Any:

@@ -45,7 +45,8 @@ const endpoint = (path, operation) => {
   const example = operation.requestBody.content["application/json"].example;
   const required = new Set(schema.required);
   const fields = make("div", { className: "fields" });
-  for (const [name, column] of Object.entries(schema.properties)) {
+  const free = schema.properties === undefined;  // nothing says what columns the model takes
+  for (const [name, column] of Object.entries(schema.properties ?? {})) {
     fields.append(fieldFor(name, column, example[name], required.has(name)));
   }
   const body = make("textarea", { spellcheck: false });
@@ -58,8 +59,12 @@ const endpoint = (path, operation) => {
     }
     body.value = JSON.stringify(row, null, 2);
   };
-  fields.addEventListener("input", write);
-  write();
+  if (free) {
+    body.value = JSON.stringify(example, null, 2);
+  } else {
+    fields.addEventListener("input", write);
+    write();
+  }
 
   const answer = make("pre", { textContent: "Nothing was asked yet." });
   answer.setAttribute("role", "status");
@@ -97,9 +102,9 @@ const endpoint = (path, operation) => {
   return make("article", {},
     make("div", {}, make("h2", { textContent: name }), make("p", { className: "muted", textContent: operation.description })),
     make("div", { className: "parts" },
-      make("section", {}, make("h3", { textContent: "Row" }), fields, button),
+      make("section", {}, make("h3", { textContent: "Row" }), ...(free ? [make("p", { className: "muted", textContent: schema.description }), body] : [fields]), button),
       make("section", {}, make("h3", { textContent: "Answer" }), answer)),
-    make("details", {}, make("summary", { textContent: "As JSON, and for the command line" }), body, command),
+    make("details", {}, make("summary", { textContent: free ? "For the command line" : "As JSON, and for the command line" }), ...(free ? [command] : [body, command])),
     make("details", {}, make("summary", { textContent: "Other protocols" }), make("ul", {}, ...others)));
 };
 
