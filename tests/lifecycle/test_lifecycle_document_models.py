@@ -189,14 +189,15 @@ def test_no_composition_and_no_optimising_takes_documents(
 
 def test_answers_are_alike_but_for_the_last_digits() -> None:
     assert alike({"a": [1.0, None, "x"]}, {"a": [1.0 + 1e-9, None, "x"]})
-    for other in (
+    others: tuple[Any, ...] = (
         {"a": [1.1, None, "x"]},
         {"b": []},
         {"a": [1.0, None]},
         {"a": [1.0, 0, "x"]},
         [1],
         {"a": [True, None, "x"]},
-    ):
+    )
+    for other in others:
         assert not alike({"a": [1.0, None, "x"]}, other)
 
 

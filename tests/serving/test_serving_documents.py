@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,24 +14,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.core.settings import Settings
 from bailiwick.endpoints.log import PredictionLog
 from bailiwick.endpoints.model import BreakerRule, Endpoint, Fallback, OutputValue, Policy, RouteTable, Shadow, Variant
 from bailiwick.endpoints.recording import Pseudonyms
+from bailiwick.pyfunc.worker.channel import Refusal
 from bailiwick.pyfunc.worker.documents import Reader
 from bailiwick.pyfunc.worker.telling import written
+from bailiwick.serving.binder import Binder
 from bailiwick.serving.grpc.service import InferenceService
 from bailiwick.serving.http import documents
 from bailiwick.serving.http.form import Asked
 from bailiwick.serving.http.oip import OPEN_INFERENCE
 from bailiwick.serving.messages.classes import message
 from bailiwick.serving.models import ModelSet
+from bailiwick.serving.protocol import Refused
 from bailiwick.serving.python_runtime import PythonModels, PythonRuntime
 from bailiwick.serving.router import compile_endpoint
 from bailiwick.serving.runtime import ModelFailed
 from bailiwick.serving.shipper import Shipper
+from bailiwick.serving.tensors import Signature, TensorSpec
 from bailiwick.store.delta import DeltaTables
 from tests_support.logged_models import document_package
 from tests_support.server import until
@@ -159,7 +167,8 @@ def test_rows_of_people_are_documents_of_their_own(place: Place) -> None:
     status, arrays = place.ask("/predict/late", [[1, 2], [3, 4]])
     assert (status, [each["outputs"]["response"] for each in arrays]) == (200, [[2, 4], [6, 8]])
     assert {row["unit"] for row in place.recorded()} >= {"ann", "bob"}
-    for body in ([], 3, "x"):
+    wrong: tuple[Any, ...] = ([], 3, "x")
+    for body in wrong:
         assert place.ask("/predict/late", body)[0] == 400
 
 
@@ -374,10 +383,49 @@ def test_answers_of_every_kind_are_json() -> None:
 
 
 def test_a_runtime_of_documents_tells_a_wrong_one(place: Place) -> None:
-    from bailiwick.serving.protocol import Refused
-
     runtime = place.models.open(place.package(DOUBLED))
     assert isinstance(runtime, PythonRuntime)
     with pytest.raises(Refused, match="not JSON"):
         runtime.run({"request": np.array(["{"], dtype=object)})
     runtime.close()
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+DOCUMENTS = st.dictionaries(st.sampled_from([*documents.FORMS, "csv", "dtypes", "messages", "x"]), PLAIN, max_size=3)
+
+
+@given(PLAIN | DOCUMENTS)
+def test_no_document_is_read_but_as_one_or_refused(found: Any) -> None:
+    with contextlib.suppress(Refusal):
+        Reader().read(json.dumps(found))
+
+
+@given(PLAIN | DOCUMENTS)
+def test_an_answer_of_plain_values_is_itself(found: Any) -> None:
+    told = json.loads(written(found))
+    assert told == json.loads(json.dumps(found), parse_constant=lambda _: None)
+    assert json.loads(json.dumps(documents.answer_of(written(found)))) == told
+
+
+@given(st.binary(max_size=40) | DOCUMENTS.map(lambda found: json.dumps(found).encode()))
+def test_no_body_is_taken_but_as_one_document_or_refused(body: bytes) -> None:
+    class One:
+        class runtime:  # noqa: N801 - as an arm has it
+            signature = Signature((TensorSpec("request", "BYTES", (-1,)),), (), documents=True)
+
+    compiled: Any = types.SimpleNamespace(
+        arms=(One,), endpoint=Endpoint("late", "salt", 1, (), "", ""), binder=Binder(One.runtime.signature.inputs)
+    )
+    try:
+        request, params, _ = documents.from_json(compiled, body)
+    except Refused:
+        return
+    assert isinstance(params, dict)
+    (tensor,) = request.inputs
+    assert isinstance(tensor.data, list)
+    said, sent = (json.loads(text, parse_constant=str) for text in (tensor.data[0], body))
+    assert said.items() <= sent.items()
