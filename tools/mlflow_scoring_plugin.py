@@ -40,6 +40,14 @@ def pytest_configure(config: Any) -> None:
     PyFuncBackend.serve = serve
 
 
+def pytest_collection_finish(session: Any) -> None:
+    """Classes of the tests travel with what is pickled: where models are served, the checkout is not."""
+    import cloudpickle
+
+    for module in {item.module for item in session.items}:
+        cloudpickle.register_pickle_by_value(module)
+
+
 def pytest_runtest_logreport(report: Any) -> None:
     """A line for each test that has ended: how, and its name."""
     if report.when == "call" or report.outcome != "passed":

@@ -593,6 +593,26 @@ def test_what_is_no_model_is_refused(packaged: Packaged, tmp_path: Path) -> None
         packaged(tmp_path / "m")
 
 
+def test_files_that_are_kept_elsewhere_may_be_handed_over(platform: Platform, admin: Actor, tmp_path: Path) -> None:
+    rows = frame(NUMBERS)
+    folder = sklearn_model(tmp_path / "m", LinearRegression().fit(rows, rows.a), NUMBERS)
+    platform.registry.create_model(admin, "far")
+    platform.registry.create_version(admin, "far", source="s3://bucket/model")
+    version = package_version(platform, admin, "far", 1, given=folder)
+    assert (version.runtime, len(version.parity["given"])) == ("onnx", 64)
+    register(platform, admin, "near", folder)
+    assert package_version(platform, admin, "near", 1, given=folder).package == version.package
+    register(platform, admin, "other", sklearn_model(tmp_path / "o", LinearRegression().fit(rows, rows.b), NUMBERS))
+    with pytest.raises(CheckFailed, match="not the files of other version 1"):
+        package_version(platform, admin, "other", 1, given=folder)
+    (folder / "link").symlink_to("/etc/passwd")
+    platform.registry.create_version(admin, "far", source="s3://bucket/model")
+    with pytest.raises(InvalidInput, match="no plain file"):
+        package_version(platform, admin, "far", 2, given=folder)
+    with pytest.raises(InvalidInput, match="is no folder"):
+        package_version(platform, admin, "far", 2, given=tmp_path / "nowhere")
+
+
 # -- models that mean harm ---------------------------------------------------------------------------------------------
 
 PREDICTS = """

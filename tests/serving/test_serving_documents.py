@@ -338,7 +338,7 @@ def test_a_table_becomes_a_document_that_pandas_reads_alike() -> None:
             "d": pa.array(["1.50", "0", "2"], pa.string()).cast(pa.decimal128(5, 2)),
         }
     )
-    frame = Reader().read(documents.table_document(table))
+    frame, _ = Reader().read(documents.table_document(table))
     assert [str(kind) for kind in frame.dtypes] == ["float64", "int16", "float32", "object", TEXT]
     assert frame["n"].tolist()[::2] == [1.0, 3.0]
     assert (frame["l"].tolist(), frame["d"].tolist()) == ([[1], None, [2, 3]], ["1.50", "0.00", "2.00"])

@@ -184,6 +184,10 @@ def package(
     refuse_nulls: Annotated[
         bool, typer.Option("--refuse-nulls", help="Take an ONNX graph that differs only where a value is null.")
     ] = False,
+    files: Annotated[
+        Path | None,
+        typer.Option("--files", help="A folder with the version's files, where this server does not keep them."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make a version that MLflow logged ready to serve: as ONNX where that answers the same, else as it is."""
@@ -197,6 +201,7 @@ def package(
             version,
             build_environment=build_environment,
             refuse_nulls=refuse_nulls,
+            given=files,
             watch=doing.update,
         )
     answer(f"{model} version {version} has a package for {runtime_words(made)}.", made, as_json=json)

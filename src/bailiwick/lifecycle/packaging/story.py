@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from bailiwick.core.actor import Actor, Permission
-from bailiwick.core.errors import BailiwickError, CheckFailed, Conflict, LimitExceeded
+from bailiwick.core.errors import BailiwickError, CheckFailed
 from bailiwick.lifecycle.packaging import gate, pass_through
 from bailiwick.lifecycle.packaging.children import Converted, Model, converted, running, told
 from bailiwick.lifecycle.packaging.documents import document_package, example_document
+from bailiwick.lifecycle.packaging.fetching import fetch, take
 from bailiwick.lifecycle.packaging.graphs import Graphs, tried
 from bailiwick.lifecycle.packaging.keeping import Package, confinement_told, libraries_told, packed, stored
 from bailiwick.lifecycle.packaging.params import described_params, with_params
 from bailiwick.lifecycle.packaging.probing import Undescribed, answers
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.pyfunc.archive import safe_path
 from bailiwick.pyfunc.housing import housing_of, interpreters_of
 from bailiwick.pyfunc.inferring import inferred
 from bailiwick.pyfunc.interpreter import Interpreter, read_needs
@@ -36,8 +36,6 @@ from bailiwick.registry.rows import require_live
 from bailiwick.training.agreement import TOLERANCE, compare
 from bailiwick.training.wrapping import Draft, Input
 
-MAX_MODEL_BYTES = 16 << 30
-MAX_MODEL_FILES = 10_000
 ONNX, PYTHON = "onnx", "python"
 _UNSAID = (
     "it was logged without a signature, and neither an input example nor the model itself says what its inputs are"
@@ -55,13 +53,15 @@ def package_version(
     *,
     build_environment: bool = False,
     refuse_nulls: bool = False,
+    given: Path | None = None,
     watch: Watch | None = None,
 ) -> ModelVersion:
     """Give a version that was registered from MLflow its package; one that has a package is returned as it is.
 
     The package is ONNX when the converted graph passes the parity gate. Otherwise it is the model itself, to be run by
     Python, and `parity` says why. With `refuse_nulls` a graph may pass that differs only where a value is null, and the
-    package then takes no null. A model of which nothing says what its inputs are gets a package that takes documents.
+    package then takes no null. `given` is a folder with the files of a version that are not kept here; `parity` then
+    has their digest. A model of which nothing says what its inputs are gets a package that takes documents.
     Raises Conflict for a version whose files are not kept here, InvalidInput for one that is no MLflow model,
     NoInterpreter, CannotConfine, ModelRaised and ModelGone from loading it.
     """
@@ -73,7 +73,9 @@ def package_version(
     with _scratch() as folder:
         watch("Fetching the model's files")
         files = folder / "files"
-        _fetch(platform, version, files)
+        by_hand = {} if given is None else {"given": take(version, given, files)}
+        if given is None:
+            fetch(platform, version, files)
         model_of = read_mlmodel(files)
         if not model_of.inputs and not model_of.beyond:
             model_of = inferred(files, model_of)
@@ -91,7 +93,7 @@ def package_version(
         number,
         package=made.digest,
         signature=made.signature,
-        parity=made.parity,
+        parity={**made.parity, **by_hand},
         environment={**version.environment, **made.environment},
     )
 
@@ -218,30 +220,6 @@ def _drafts(offered: Converted, model: LoggedModel, graphs: Graphs) -> tuple[lis
         except (BailiwickError, ValueError) as error:
             reason = reason or f"the converted graph cannot be used: {str(error).splitlines()[0][:300]}"
     return drafts, "" if drafts else reason or "the converter gave no graph"
-
-
-def _fetch(platform: Platform, version: ModelVersion, target: Path) -> None:
-    """The version's files, as far as the platform keeps them. Raises Conflict where it does not, LimitExceeded."""
-    target.mkdir(mode=0o755)
-    size = count = 0
-    for path, pieces in platform.registry.content(version):
-        place = target / safe_path(path)
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        count += 1
-        if count > MAX_MODEL_FILES:
-            raise LimitExceeded(f"A model has at most {MAX_MODEL_FILES} files here.")
-        with place.open("xb") as file:
-            for piece in pieces:
-                size += len(piece)
-                if size > MAX_MODEL_BYTES:
-                    raise LimitExceeded(f"A model has at most {MAX_MODEL_BYTES} bytes here.")
-                file.write(piece)
-        place.chmod(0o644)
-    if not count:
-        raise Conflict(
-            f"The files of {version.model} version {version.number} are not kept here, so it cannot be packaged.",
-            hint=f"It was registered from {version.source[:200]!r}; log the model through this server.",
-        )
 
 
 def _unwatched(words: str) -> None:

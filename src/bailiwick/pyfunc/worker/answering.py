@@ -50,12 +50,13 @@ class Loaded:
         import numpy as np
 
         read = [reader.read(text) for text in documents.ravel().tolist()]
-        return np.array([written(self._predicted(each, params)) for each in read], dtype=object)
+        return np.array([written(self._predicted(each, params, whole=whole)) for each, whole in read], dtype=object)
 
-    def _predicted(self, rows: Any, params: Any) -> Any:
-        # Without MLflow a model is one that they mean nothing to; and MLflow fills in those that are not given.
-        if params and self.loader.startswith("mlflow"):
-            return self.predict(rows, params=params)
+    def _predicted(self, rows: Any, params: Any, *, whole: bool = False) -> Any:
+        # Without MLflow a model is one that they mean nothing to; and MLflow fills in those that are not given. Its own
+        # server gives a language model at least an empty mapping.
+        if (params or whole) and self.loader.startswith("mlflow"):
+            return self.predict(rows, params=params or {})
         return self.predict(rows)
 
     def _rows(self, given: Mapping[str, Any]) -> Any:

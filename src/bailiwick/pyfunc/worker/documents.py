@@ -31,14 +31,16 @@ class Reader:
         hinted = getattr(metadata, "_is_signature_from_type_hint", None)
         self._as_is = bool(hinted is not None and hinted())
 
-    def read(self, text: str) -> Any:
-        """Raises Refusal for what is no document, or none of this model."""
+    def read(self, text: str) -> tuple[Any, bool]:
+        """(what the model is called with, whether that is the document itself). Raises Refusal for what is no document, or
+        none of this model.
+        """
         document = parsed(text)
         form = form_of(document)
         if not form:
-            return document
+            return document, True
         try:
-            return self._built(form, document[form], document.get("dtypes"))
+            return self._built(form, document[form], document.get("dtypes")), False
         except RecursionError:
             raise Refusal(form + " is nested too deeply") from None
         except Exception as error:  # noqa: BLE001 - pandas and MLflow raise what they like, and it is about the document
