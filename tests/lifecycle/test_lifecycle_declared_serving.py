@@ -135,6 +135,20 @@ def test_an_input_that_nothing_takes_cannot_be_withheld(platform: Platform, admi
     assert run_pipeline(platform, admin, folder).status == "FINISHED"
 
 
+def test_an_answer_that_the_model_could_not_give_is_refused_before_and_after_the_first_release(
+    platform: Platform, released: Platform, admin: Actor, folder: Path
+) -> None:
+    declare(folder, "  endpoint: fraud\n  policy: {fallbacks: [{answer: {chance: 0.5}}]}\n")
+    before = released.endpoints.endpoint("default", "fraud")
+    with pytest.raises(InvalidInput, match=r"fraud version 1 at endpoint fraud could give.*outputs are: .*probability"):
+        apply(released, admin, folder)
+    assert released.endpoints.endpoint("default", "fraud") == before
+    declare(folder, "  endpoint: other\n  policy: {fallbacks: [{answer: {probability: rather low}}]}\n")
+    finished = run_pipeline(platform, admin, folder)
+    assert finished.status == "FAILED"
+    assert "Output probability is FP32; 'rather low' is not." in finished.step("register").message
+
+
 def test_an_endpoint_that_is_there_keeps_its_own(platform: Platform, admin: Actor) -> None:
     def deploy(version: int, slow_ms: int) -> None:
         platform.endpoints.deploy(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bailiwick.core.actor import Actor
-from bailiwick.core.errors import Conflict, NotAllowed, NotFound
+from bailiwick.core.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from bailiwick.endpoints.model import NO_POLICY, Fallback, OutputValue, Policy
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.policies import FallbackStated, PolicyStated, ShadowStated, set_policy, stated
 from bailiwick.lifecycle.rollback import roll_back_endpoint
@@ -68,3 +71,49 @@ def test_a_rollback_keeps_the_policy_and_its_shadows_touch_no_rollout(late: Plat
     after = roll_back_endpoint(late, admin, "late", "enough")
     assert after.policy.slow_ms == 50
     assert [each.version for each in after.variants] == [2]
+
+
+def test_an_answer_must_be_one_that_what_serves_could_give(late: Platform, admin: Actor) -> None:
+    outputs = [
+        {"name": "chance", "datatype": "FP32", "shape": [-1, 1]},
+        {"name": "class", "datatype": "BYTES", "shape": [-1]},
+        {"name": "level", "datatype": "UINT8", "shape": [-1]},
+    ]
+    package = late.blobs.put(b"three outputs")
+    facts: dict[str, Any] = {name: {} for name in ("metrics", "slices", "parity", "environment", "parameters")}
+    late.registry.register(
+        *(admin, "three"),
+        **{"package": package, "run_id": "r", "snapshot": "", "code_version": ""},
+        **{"signature": {"inputs": [], "outputs": outputs}, **facts},
+    )
+    late.endpoints.deploy(admin, "three", model="three", version=1, package=package)
+    good: dict[str, bool | int | float | str] = {"chance": 0.5, "class": "low", "level": 3}
+    wrong: list[tuple[dict[str, bool | int | float | str], str]] = [
+        ({"chance": 0.5, "class": "low"}, "the outputs are: chance (FP32), class (BYTES), level (UINT8)"),
+        ({**good, "other": 1}, "values for chance, class, level, other"),
+        ({**good, "chance": "0.5"}, "Output chance is FP32; '0.5' is not."),
+        ({**good, "chance": True}, "Output chance is FP32; True is not."),
+        ({**good, "chance": 1e300}, "out of its range"),
+        ({**good, "class": 1}, "Output class is BYTES; 1 is not."),
+        ({**good, "level": 256}, "out of its range"),
+        ({**good, "level": 1.5}, "Output level is UINT8; 1.5 is not."),
+    ]
+    for answer, said in wrong:
+        with pytest.raises(InvalidInput, match=re.escape(said)):
+            set_policy(late, admin, "three", PolicyStated(fallbacks=(FallbackStated(answer=answer),)), reason="x")
+    assert late.endpoints.endpoint("default", "three").policy == NO_POLICY
+    set_policy(late, admin, "three", PolicyStated(fallbacks=(FallbackStated(answer=good),)), reason="x")
+
+
+def test_an_answer_that_is_in_force_already_keeps_nobody_from_changing_the_rest(late: Platform, admin: Actor) -> None:
+    old = Policy(fallbacks=(Fallback(answer=(OutputValue("gone", 1),)),))
+    outputs = [{"name": "chance", "datatype": "FP32", "shape": [-1]}]
+    facts: dict[str, Any] = {name: {} for name in ("metrics", "slices", "parity", "environment", "parameters")}
+    late.registry.register(
+        *(admin, "one"),
+        **{"package": late.blobs.put(b"1"), "run_id": "r", "snapshot": "", "code_version": ""},
+        **{"signature": {"inputs": [], "outputs": outputs}, **facts},
+    )
+    late.endpoints.deploy(admin, "one", model="one", version=1, package=late.blobs.put(b"1"), policy=old)
+    after = set_policy(late, admin, "one", replace(stated(old), slow_ms=9), reason="an incident")
+    assert after.policy == replace(old, slow_ms=9)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from bailiwick.core.actor import Actor
-from bailiwick.core.errors import Conflict
+from bailiwick.core.canonical import canonical_json
+from bailiwick.core.errors import Conflict, InvalidInput
 from bailiwick.endpoints.model import BreakerRule, Endpoint, Fallback, OutputValue, Policy, Quota, Shadow, Variant
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.releasable import releasable
+from bailiwick.serving.constant import answered_values
+from bailiwick.serving.tensors import parse_signature
 
 
 class ShadowStated(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +57,11 @@ def set_policy(platform: Platform, actor: Actor, name: str, stated: PolicyStated
     history = platform.endpoints.history(actor.workspace, name) if stated.fallbacks else []
     served = [variant for change in history for variant in change.variants if variant.weight]
     policy = resolved(platform, actor, stated, models={each.model for each in endpoint.variants}, served=served)
+    new = [each.answer for each in policy.fallbacks if each.answer and each not in endpoint.policy.fallbacks]
+    for variant in (each for each in endpoint.variants if new and each.weight):
+        of = f"{variant.model} version {variant.version} at endpoint {name}"
+        version = platform.registry.version(actor.workspace, variant.model, variant.version)
+        check_answers(new, version.signature, of=of)
     return platform.endpoints.set_policy(actor, name, policy, reason=reason)
 
 
@@ -92,6 +101,21 @@ def stated(policy: Policy) -> PolicyStated:
     )
 
 
+def check_answers(answers: Iterable[Sequence[OutputValue]], signature: Mapping[str, Any], *, of: str) -> None:
+    """Raises InvalidInput for an answer that a version with this signature could not give; an empty one says nothing."""
+    if not signature.get("outputs"):
+        return
+    outputs = parse_signature(canonical_json(signature).decode()).outputs
+    for answer in answers:
+        try:
+            answered_values(answer, outputs)
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"The fallback answer is none that {of} could give. {error.message}",
+                hint="Give each output a value of its datatype; a text that reads as a number takes quotes of its own.",
+            ) from None
+
+
 def _fallback_stated(fallback: Fallback) -> FallbackStated:
     if fallback.previous:
         return FallbackStated(previous=True)
@@ -113,7 +137,7 @@ def _shadow(platform: Platform, actor: Actor, models: Collection[str], wanted: S
 def _fallback(
     platform: Platform, actor: Actor, models: Collection[str], served: Sequence[Variant], wanted: FallbackStated
 ) -> Fallback:
-    answer = _values(wanted.answer or {})
+    answer = output_values(wanted.answer or {})
     if not wanted.model:
         return Fallback(previous=wanted.previous, answer=answer)
     before = [each for each in served if (each.model, each.version) == (wanted.model, wanted.version)]
@@ -126,7 +150,8 @@ def _fallback(
     return Fallback(variant, wanted.previous, answer)
 
 
-def _values(answer: Mapping[str, bool | float | str]) -> tuple[OutputValue, ...]:
+def output_values(answer: Mapping[str, bool | float | str]) -> tuple[OutputValue, ...]:
+    """A stated answer, as policies keep it."""
     return tuple(OutputValue(output, value) for output, value in answer.items())
 
 

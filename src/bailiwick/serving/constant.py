@@ -48,27 +48,29 @@ def constant_runtime(
     documents: bool = False,
 ) -> ConstantRuntime | None:
     """None, and a line in `problems`, where the answer is not one that the endpoint's variants could give."""
-    given = {each.output: each for each in answer}
-    if set(given) != {spec.name for spec in outputs}:
-        names = ", ".join(spec.name for spec in outputs)
-        problems["fallback constant"] = f"It has values for {', '.join(given)}; the outputs are: {names}."
-        return None
     try:
-        return ConstantRuntime(
-            [_value(spec, given[spec.name]) for spec in outputs], binder, outputs, documents=documents
-        )
+        return ConstantRuntime(answered_values(answer, outputs), binder, outputs, documents=documents)
     except InvalidInput as error:
         problems["fallback constant"] = error.message
         return None
 
 
+def answered_values(answer: Sequence[OutputValue], outputs: Sequence[TensorSpec]) -> list[np.ndarray]:
+    """One row of each output. Raises InvalidInput where the answer is not one that a model with these outputs could give."""
+    given = {each.output: each for each in answer}
+    if set(given) != {spec.name for spec in outputs}:
+        names = ", ".join(f"{spec.name} ({spec.datatype})" for spec in outputs)
+        raise InvalidInput(f"It has values for {', '.join(given)}; the outputs are: {names}.")
+    return [_value(spec, given[spec.name]) for spec in outputs]
+
+
 def _value(spec: TensorSpec, given: OutputValue) -> np.ndarray:
-    """One row of it."""
     value = given.value
     kinds = _KINDS[np.dtype(spec.dtype).kind]
     if type(value) not in kinds:
         raise InvalidInput(f"Output {spec.name} is {spec.datatype}; {value!r} is not.")
     try:
-        return np.full((1, *spec.tail), value, dtype=spec.dtype)
-    except OverflowError as error:
+        with np.errstate(over="raise"):
+            return np.full((1, *spec.tail), value, dtype=spec.dtype)
+    except (OverflowError, FloatingPointError) as error:
         raise InvalidInput(f"Output {spec.name} is {spec.datatype}; {value!r} is out of its range.") from error

@@ -15,7 +15,7 @@ from bailiwick.lifecycle.evidence import card_evidence
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.scoring import Scorer, signature_of
 from bailiwick.lifecycle.training.engine_rows import EngineRows
-from bailiwick.lifecycle.training.recorded_columns import check_columns
+from bailiwick.lifecycle.training.recorded_columns import check_columns, check_fallbacks
 from bailiwick.lifecycle.training.reference import profile_of
 from bailiwick.lifecycle.training.splits import divided
 from bailiwick.pipelines.model import JSON, StepContext
@@ -36,6 +36,7 @@ def register(platform: Platform, project: Project, context: StepContext) -> Mapp
     package = str(trained["package"])
     signature = signature_of(platform, package)
     check_columns(platform, context.actor, project, [str(spec["name"]) for spec in signature["inputs"]])
+    check_fallbacks(project, signature)
     environment = describe_environment()
     commit = git(project.folder, "rev-parse", "HEAD")
     version = platform.registry.register(

@@ -1,12 +1,14 @@
-"""Whether the inputs that the project file wants withheld are there to be withheld."""
+"""Whether the inputs and outputs of which the project file's `deploy` speaks are those of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import InvalidInput
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.policies import check_answers, output_values
 from bailiwick.lifecycle.scoring import signature_of
 from bailiwick.pipelines.project import Project
 
@@ -20,6 +22,13 @@ def check_columns(platform: Platform, actor: Actor, project: Project, inputs: Co
     for column in recording.named:
         if column not in known:
             raise InvalidInput.choice("deploy.recording: input", column, known)
+
+
+def check_fallbacks(project: Project, signature: Mapping[str, Any]) -> None:
+    """Raises InvalidInput where an answer in `deploy.policy` is none that the model could give: it would never be given."""
+    declared = project.deploy.policy
+    answers = [output_values(each.answer) for each in declared.fallbacks if each.answer] if declared else []
+    check_answers(answers, signature, of=f"{project.name}, as this run trained it,")
 
 
 def _of_others(platform: Platform, actor: Actor, project: Project) -> set[str]:
