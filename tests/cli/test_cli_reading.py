@@ -72,7 +72,7 @@ ELSEWHERE = {
     *[(name,) for name in ("up", "control", "serve", "work", "init", "apply", "run", "track", "cancel", "demo")],
     *[("data", verb) for verb in ("validate", "check", "offending", "snapshot", "accept", "report")],
     *[("data", "schema", verb) for verb in ("infer", "update", "diff", "personal")],
-    *[("data", verb) for verb in ("name", "tag", "export", "split", "delete", "restore")],
+    *[("data", verb) for verb in ("name", "unname", "tag", "export", "split", "delete", "restore")],
     *[
         ("models", verb)
         for verb in ("register", "verify", "state", "approve", "reject", "promote", "rollback")

@@ -31,6 +31,15 @@ def test_a_snapshot_is_kept_added_to_named_compared_and_exported(command: Comman
     assert command("data", "tag", "d@golden", "quality").out.endswith("quality removed.\n")
     assert command("data", "read", "d@latest", "--rows", 1, "--column", "x", "--json").json == [{"x": 0.5}]
     assert "0.5" in command("data", "read", "d@latest").out
+    kept = command("data", "name", "d@latest", "golden", "--no-move")
+    assert (kept.code, f"d@golden is snapshot {first['id']}" in kept.err) == (1, True)
+    assert f"It was snapshot {first['id'][-8:]}." in command("data", "name", "d@latest", "golden").out
+    assert "It was" in command("data", "name", first["id"], "golden").out
+    assert "It was" not in command("data", "name", first["id"], "golden").out
+    command("data", "name", first["id"], "spare")
+    assert command("data", "unname", "d@spare").out == f"Snapshot {first['id'][-8:]} is called d@spare no more.\n"
+    assert command("data", "unname", "d@spare").code == 3
+    assert "Write DATASET@NAME" in command("data", "unname", "spare").err
     found = command("data", "diff", "d@golden", "d@latest", "--json").json
     assert (found["equal"], found["rows_added"]) == (False, 1)
     assert "+1 rows" in command("data", "diff", "d@golden", "d@latest").out

@@ -17,6 +17,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
 from obstore.store import from_url
+from sqlalchemy import select
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from bailiwick.core.actor import Actor
@@ -29,6 +30,7 @@ from bailiwick.data.sources import Source, frame_source, open_source
 from bailiwick.data.splits import Split, parts
 from bailiwick.store.blobs import BlobStore
 from bailiwick.store.delta import DeltaTables
+from bailiwick.store.journal.tables import entries
 from bailiwick.store.records import Records
 from bailiwick.testing.clock import FakeClock
 from tests_support import s3
@@ -443,12 +445,39 @@ def test_a_snapshot_is_found_by_name_time_digest_and_part_of_its_id(
         data.name_snapshot(stranger, first.id, "mine")
 
 
+def test_a_name_is_taken_away_and_moved_knowingly(
+    data: DataService, records: Records, admin: Actor, stranger: Actor
+) -> None:
+    first = data.ingest(admin, "d", _rows(0, 3), source="a")
+    second = data.ingest(admin, "d", _rows(0, 4), source="a")
+    data.name_snapshot(admin, first.id, "golden")
+    data.name_snapshot(admin, first.id, "golden", move=False)
+    with pytest.raises(AlreadyExists, match=f"d@golden is snapshot {first.id}"):
+        data.name_snapshot(admin, second.id, "golden", move=False)
+    assert data.find("default", "d@golden") == first
+    with pytest.raises(Conflict, match="bailiwick data unname d@golden"):
+        data.delete_snapshot(admin, first.id)
+    for who, dataset, name in ((stranger, "d", "golden"), (admin, "e", "golden"), (admin, "d", "goldn")):
+        with pytest.raises(NotFound):
+            data.unname_snapshot(who, dataset, name)
+    assert data.unname_snapshot(admin, "d", "golden") == first
+    assert data.labels("default", first.id) == Labels()
+    with pytest.raises(NotFound, match="golden"):
+        data.unname_snapshot(admin, "d", "golden")
+    assert data.delete_snapshot(admin, first.id).deleted
+    with records.read() as connection:
+        (row,) = connection.execute(select(entries).where(entries.c.action == "snapshot.unnamed"))
+    assert (row.resource, row.actor) == ("dataset/d", admin.name)
+    assert json.loads(row.detail) == {"snapshot": first.id, "name": "golden"}
+
+
 def test_a_viewer_may_export_and_neither_name_nor_delete(
     data: DataService, admin: Actor, viewer: Actor, tmp_path: Path
 ) -> None:
     kept = data.ingest(admin, "d", _rows(0, 3), source="a")
     verbs: tuple[Callable[[], object], ...] = (
         lambda: data.name_snapshot(viewer, kept.id, "x"),
+        lambda: data.unname_snapshot(viewer, "d", "x"),
         lambda: data.tag_snapshot(viewer, kept.id, "x", "y"),
         lambda: data.delete_snapshot(viewer, kept.id),
         lambda: data.restore_snapshot(viewer, kept.id),

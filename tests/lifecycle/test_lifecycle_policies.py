@@ -82,9 +82,14 @@ def test_an_answer_must_be_one_that_what_serves_could_give(late: Platform, admin
     package = late.blobs.put(b"three outputs")
     facts: dict[str, Any] = {name: {} for name in ("metrics", "slices", "parity", "environment", "parameters")}
     late.registry.register(
-        *(admin, "three"),
-        **{"package": package, "run_id": "r", "snapshot": "", "code_version": ""},
-        **{"signature": {"inputs": [], "outputs": outputs}, **facts},
+        admin,
+        "three",
+        package=package,
+        run_id="r",
+        snapshot="",
+        code_version="",
+        signature={"inputs": [], "outputs": outputs},
+        **facts,
     )
     late.endpoints.deploy(admin, "three", model="three", version=1, package=package)
     good: dict[str, bool | int | float | str] = {"chance": 0.5, "class": "low", "level": 3}
@@ -109,11 +114,17 @@ def test_an_answer_that_is_in_force_already_keeps_nobody_from_changing_the_rest(
     old = Policy(fallbacks=(Fallback(answer=(OutputValue("gone", 1),)),))
     outputs = [{"name": "chance", "datatype": "FP32", "shape": [-1]}]
     facts: dict[str, Any] = {name: {} for name in ("metrics", "slices", "parity", "environment", "parameters")}
+    package = late.blobs.put(b"1")
     late.registry.register(
-        *(admin, "one"),
-        **{"package": late.blobs.put(b"1"), "run_id": "r", "snapshot": "", "code_version": ""},
-        **{"signature": {"inputs": [], "outputs": outputs}, **facts},
+        admin,
+        "one",
+        package=package,
+        run_id="r",
+        snapshot="",
+        code_version="",
+        signature={"inputs": [], "outputs": outputs},
+        **facts,
     )
-    late.endpoints.deploy(admin, "one", model="one", version=1, package=late.blobs.put(b"1"), policy=old)
+    late.endpoints.deploy(admin, "one", model="one", version=1, package=package, policy=old)
     after = set_policy(late, admin, "one", replace(stated(old), slow_ms=9), reason="an incident")
     assert after.policy == replace(old, slow_ms=9)

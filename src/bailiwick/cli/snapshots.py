@@ -162,13 +162,37 @@ def read(
 
 def name(
     snapshot: SnapshotArgument,
-    name: Annotated[str, typer.Argument(help="Unique in the dataset; one that another snapshot has is moved.")],
+    name: Annotated[str, typer.Argument(help="Unique in the dataset.")],
+    move: Annotated[bool, typer.Option(help="Move a name that another snapshot has, or refuse it.")] = True,
     json: JsonOption = False,
 ) -> None:
-    """Give a snapshot a name, so that it is DATASET@NAME."""
+    """Give a snapshot a name, so that it is DATASET@NAME; says where the name was before."""
+    from bailiwick.core.errors import BailiwickError
+
     with open_session() as (platform, actor):
-        found = platform.data.name_snapshot(actor, platform.data.find(actor.workspace, snapshot).id, name)
-    answer(f"{found.dataset}@{name} is snapshot {short(found.id)}.", found, as_json=json)
+        wanted = platform.data.find(actor.workspace, snapshot)
+        try:
+            before = platform.data.find(actor.workspace, f"{wanted.dataset}@{name}").id
+        except BailiwickError:  # it is free, or no name: the verb says which
+            before = wanted.id
+        found = platform.data.name_snapshot(actor, wanted.id, name, move=move)
+    moved = f" It was snapshot {short(before)}." if before != found.id else ""
+    answer(f"{found.dataset}@{name} is snapshot {short(found.id)}.{moved}", found, as_json=json)
+
+
+def unname(
+    named: Annotated[str, typer.Argument(metavar="DATASET@NAME", help="The name to take away.")],
+    json: JsonOption = False,
+) -> None:
+    """Take a name away. The snapshot stays."""
+    from bailiwick.core.errors import InvalidInput
+
+    dataset, _, name = named.partition("@")
+    if not (dataset and name):
+        raise InvalidInput(f"{named!r} is no name of a snapshot.", hint="Write DATASET@NAME, such as flights@golden.")
+    with open_session() as (platform, actor):
+        found = platform.data.unname_snapshot(actor, dataset, name)
+    answer(f"Snapshot {short(found.id)} is called {named} no more.", found, as_json=json)
 
 
 def tag(
@@ -277,7 +301,7 @@ def split(
     )
 
 
-OF_SNAPSHOTS = (snapshots, show, read, name, tag, diff, export, split, delete, restore)
+OF_SNAPSHOTS = (snapshots, show, read, name, unname, tag, diff, export, split, delete, restore)
 
 
 def _first(snapshot: Snapshot) -> list[str]:

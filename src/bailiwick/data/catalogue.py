@@ -10,7 +10,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.clock import from_text, to_text
-from bailiwick.core.errors import Conflict, InvalidInput, NotFound
+from bailiwick.core.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from bailiwick.data import tables as sql
 from bailiwick.data.model import Labels, Snapshot
 from bailiwick.data.rows import from_row, to_row
@@ -139,8 +139,11 @@ class SnapshotCatalogue:
                 named, {row.key: row.value for row in connection.execute(tags.order_by(sql.snapshot_tags.c.key))}
             )
 
-    def name_snapshot(self, actor: Actor, snapshot_id: str, name: str) -> Snapshot:
-        """Call a snapshot `DATASET@name`; a name that another snapshot of the dataset had is moved. Raises NotFound."""
+    def name_snapshot(self, actor: Actor, snapshot_id: str, name: str, *, move: bool = True) -> Snapshot:
+        """Call a snapshot `DATASET@name`; a name that another snapshot of the dataset has is moved.
+
+        Raises NotFound, and AlreadyExists without `move` for a name that another has.
+        """
         if not NAME.fullmatch(name) or name == "latest" or _TIME.fullmatch(name):
             raise InvalidInput(
                 f"Name {name!r} may hold only a-z 0-9 _ . - and begins with a letter or digit; "
@@ -148,16 +151,29 @@ class SnapshotCatalogue:
             )
         with self._records.change(actor, Permission.DATA_WRITE) as change:
             found = _locked(change, snapshot_id)
-            columns = sql.snapshot_names.c
-            place = (columns.workspace == actor.workspace, columns.dataset == found.dataset, columns.name == name)
-            before = change.execute(select(columns.snapshot).where(*place)).scalar()
-            change.execute(delete(sql.snapshot_names).where(*place))
+            before = _unnamed(change, found.dataset, name)
+            if before not in {"", found.id} and not move:
+                raise AlreadyExists(
+                    f"{found.dataset}@{name} is snapshot {before}.",
+                    hint="Choose another name, or have this one moved.",
+                )
             row = {"workspace": actor.workspace, "dataset": found.dataset, "name": name, "snapshot": found.id}
             change.execute(insert(sql.snapshot_names).values(**row))
-            change.record(
-                "snapshot.named", f"dataset/{found.dataset}", snapshot=found.id, name=name, before=before or ""
-            )
+            change.record("snapshot.named", f"dataset/{found.dataset}", snapshot=found.id, name=name, before=before)
         return found
+
+    def unname_snapshot(self, actor: Actor, dataset: str, name: str) -> Snapshot:
+        """Take a name away; returns the snapshot that had it, deleted or not. Raises NotFound naming those that there are."""
+        with self._records.change(actor, Permission.DATA_WRITE) as change:
+            before = _unnamed(change, dataset, name)
+            if not before:
+                columns = sql.snapshot_names.c
+                mine = (columns.workspace == change.workspace, columns.dataset == dataset)
+                raise NotFound.of(
+                    f"Snapshot of {dataset!r} called", name, change.execute(select(columns.name).where(*mine)).scalars()
+                )
+            change.record("snapshot.unnamed", f"dataset/{dataset}", snapshot=before, name=name)
+        return self.snapshot(actor.workspace, before)
 
     def tag_snapshot(self, actor: Actor, snapshot_id: str, key: str, value: str | None) -> Snapshot:
         """Set a tag, or remove it with None; doing so again changes nothing. Raises NotFound, InvalidInput."""
@@ -225,7 +241,8 @@ class SnapshotCatalogue:
             if names:
                 raise Conflict(
                     f"Snapshot {found.id} is called {', '.join(sorted(names))}.",
-                    hint="Move its names to another first.",
+                    hint="Move its names to another snapshot first (`bailiwick data name`), or take them away: "
+                    f"`bailiwick data unname {found.dataset}@{min(names)}`.",
                 )
             if found.deleted is None:
                 _set_deleted(change, found, change.time)
@@ -278,6 +295,15 @@ class SnapshotCatalogue:
         with self._records.read() as connection:
             found = connection.execute(select(sql.snapshots).where(*same)).mappings()
             return [from_row(each) for each in found]
+
+
+def _unnamed(change: Change, dataset: str, name: str) -> str:
+    """The id of the snapshot that had the name, which is free now; "" where none had it."""
+    columns = sql.snapshot_names.c
+    place = (columns.workspace == change.workspace, columns.dataset == dataset, columns.name == name)
+    before = change.execute(select(columns.snapshot).where(*place)).scalar()
+    change.execute(delete(sql.snapshot_names).where(*place))
+    return str(before or "")
 
 
 def tag(change: Change, snapshot: Snapshot, key: str, value: str | None) -> None:

@@ -32,9 +32,10 @@ class CompareQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NameSnapshot(Struct, frozen=True, forbid_unknown_fields=True):
-    """The id of the snapshot that is to have the name."""
+    """The id of the snapshot that is to have the name; with `move` false, one that another has is refused."""
 
     snapshot: Name
+    move: bool = True
 
 
 class TagSnapshot(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,7 +87,12 @@ def name_snapshot(call: Call[Nothing, NameSnapshot]) -> Snapshot:
     found = call.platform.data.snapshot(call.workspace, call.body.snapshot)
     if found.dataset != call.path["dataset"]:
         raise InvalidInput(f"Snapshot {found.id} is of dataset {found.dataset!r}, not {call.path['dataset']!r}.")
-    return call.platform.data.name_snapshot(call.actor, found.id, call.path["name"])
+    return call.platform.data.name_snapshot(call.actor, found.id, call.path["name"], move=call.body.move)
+
+
+def unname_snapshot(call: Call[Nothing, Nothing]) -> Snapshot:
+    """Take a name away from the snapshot that has it."""
+    return call.platform.data.unname_snapshot(call.actor, call.path["dataset"], call.path["name"])
 
 
 def tag_snapshot(call: Call[Nothing, TagSnapshot]) -> Labels:

@@ -44,6 +44,7 @@ SNAPSHOT_ROUTES: tuple[Route, ...] = (
         Snapshot,
         body=data.NameSnapshot,
     ),
+    Route("DELETE", f"{_DATASET}/names/{{name}}", _WRITE, data.unname_snapshot, "Take a name away.", Snapshot),
     Route("PUT", f"{_ONE}/tags/{{key}}", _WRITE, data.tag_snapshot, "Set a tag.", Labels, body=data.TagSnapshot),
     Route("DELETE", f"{_ONE}/tags/{{key}}", _WRITE, data.untag_snapshot, "Remove a tag.", Labels),
     Route(
