@@ -125,7 +125,17 @@ def test_workers_that_were_asked_to_end_have_a_minute_to_come_back(stage: Stage)
     stage.live(10)
     stage.serve(leaving=True)
     assert stage.look(60) == []
-    assert len(stage.look(5)) == 1
+    (said,) = stage.look(5)
+    assert "The last worker was stopped 65 s ago, and none has started since." in said
+
+
+def test_a_server_that_was_stopped_in_order_raises_nothing_when_it_is_started_again(stage: Stage) -> None:
+    stage.live(10)
+    stage.serve(leaving=True)
+    stage.clock.now += 3_600_000
+    assert stage.look() == []
+    stage.serve(worker="b")
+    assert stage.live(60) == []
 
 
 def test_who_begins_to_watch_gives_workers_their_time(stage: Stage) -> None:

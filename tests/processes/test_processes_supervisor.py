@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bailiwick.app import open_platform
+from bailiwick.core.settings import Settings
 from tests_support.server import Server, bailiwick, free_port, is_alive, until
 
 
@@ -98,6 +100,22 @@ def test_sigterm_stops_everything_and_frees_the_ports(server: Server) -> None:
     assert not any(is_alive(pid) for pid in children)
     assert _can_listen(server.control)
     assert _can_listen(server.inference)
+
+
+def test_a_worker_is_heard_to_leave_where_all_are_stopped_in_order_and_not_where_it_is_killed(server: Server) -> None:
+    def unstopped() -> set[str]:
+        platform = open_platform(Settings(home=server.home))
+        try:
+            return {each.worker for each in platform.serving_watch.workers("default") if not each.report.stopped}
+        finally:
+            platform.close()
+
+    until(unstopped, "the worker to report")
+    before = unstopped()
+    os.kill(server.children()["serve"], signal.SIGKILL)
+    until(lambda: unstopped() > before and server.ready(), "another worker to report")
+    server.stop()
+    assert unstopped() == before
 
 
 def test_children_of_a_killed_supervisor_end_and_the_next_one_waits_for_them(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import msgspec
@@ -13,6 +14,7 @@ from bailiwick.endpoints.model import Fallback, OutputValue, Policy, Quota, Shad
 from bailiwick.endpoints.recording import Recording
 from bailiwick.endpoints.reporting import CLASSES, Counts, WorkerReport
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.monitoring.objectives.tables import workers
 from tests_support.control import TestClient
 
 REPORT = WorkerReport("here/0/1", 1, ("late",), {}, {"late": Counts(1, (5,) * CLASSES)})
@@ -137,3 +139,21 @@ def test_failures_of_the_last_day_are_shown_unless_looking_is_journalled(
     assert "shown on request only" in page
     assert "The model" not in page
     assert len(platform.journal.entries("default", limit=1_000)) == before
+
+
+def test_a_worker_that_said_goodbye_is_shown_as_stopped_and_one_that_did_not_as_silent(
+    client: TestClient, platform: Platform, admin: Actor
+) -> None:
+    platform.endpoints.deploy(admin, "late", model="flights", version=1, package="a" * 64)
+
+    def shown(report: WorkerReport, seconds: int) -> str:
+        client.post("/api/v1/serving/reports", json=msgspec.to_builtins(report))
+        with platform.database.write() as connection:
+            connection.execute(sqlalchemy.update(workers).values(seen=workers.c.seen - 1000 * seconds))
+        states = re.findall(r"badge [a-z]*\">(Serving|Silent|Leaving|Stopped)<", client.get("/endpoints/late").text)
+        return str(states[0])
+
+    leaving = replace(REPORT, leaving=True)
+    assert [shown(REPORT, 0), shown(REPORT, 16)] == ["Serving", "Silent"]
+    assert [shown(leaving, 0), shown(leaving, 16)] == ["Leaving", "Stopped"]
+    assert shown(replace(leaving, stopped=True), 0) == "Stopped"

@@ -48,6 +48,7 @@ def test_a_worker_says_what_it_serves_how_requests_fared_and_that_it_leaves(tmp_
         last = heard(control, lambda report: report.leaving)
         control.close()
     assert last.worker == counted.worker
+    assert heard(control, lambda report: report.stopped).worker == counted.worker
 
 
 def test_a_breaker_that_is_open_is_told(tmp_path: Path) -> None:

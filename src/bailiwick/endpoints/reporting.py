@@ -64,7 +64,7 @@ class WorkerReport:
 
     `worker` is the same from start to end of a process and never that of another. `failures` are endpoints that it has no
     version of, with the reason. `breakers` has, by endpoint and variant, each breaker that is not closed: `open` (left alone)
-    or `trying`. `leaving` says that it is about to end because it was asked to.
+    or `trying`. `leaving` says that it is about to end because it was asked to, `stopped` that this is the last that is heard of it.
     """
 
     worker: str
@@ -74,3 +74,4 @@ class WorkerReport:
     counts: dict[str, Counts] = field(default_factory=dict)
     leaving: bool = False
     breakers: dict[str, dict[str, str]] = field(default_factory=dict)
+    stopped: bool = False

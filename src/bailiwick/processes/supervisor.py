@@ -23,6 +23,8 @@ from bailiwick.processes.parent import PARENT_PIPE
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
+CONTROL_STOP_SECONDS = 5.0
+"""So much of it is left to the control process, whatever inference takes."""
 FIRST_BACKOFF_SECONDS = 0.2
 LAST_BACKOFF_SECONDS = 10.0
 STEADY_SECONDS = 20.0
@@ -127,15 +129,25 @@ class Supervisor:
                 self._start(child)
 
     def stop(self) -> None:
-        """SIGTERM to all, work first and inference last, SIGKILL to what has not ended after 15 s."""
-        order = sorted(self.children, key=lambda child: ("work", "control", "serve").index(child.name.split("-")[0]))
-        processes = [child.process for child in order if child.process is not None]
+        """SIGTERM to work and inference, and to control once inference has ended, so that it hears who leaves and what came of
+        the last requests. SIGKILL to what has not ended after 15 s.
+        """
+        processes = [child.process for child in self.children if child.process is not None]
+        control = [child.process for child in self.children if child.process is not None and child.name == "control"]
+        serving = [each.process for each in self.children if each.process and each.name.startswith("serve")]
         try:
             for process in processes:
-                process.terminate()
+                if process not in control:
+                    process.terminate()
             deadline = time.monotonic() + STOP_SECONDS
+            for process in serving:
+                _ends_by(process, deadline - CONTROL_STOP_SECONDS)
+            for process in control:
+                process.terminate()
             for process in processes:
-                _wait_or_kill(process, deadline)
+                if not _ends_by(process, deadline):
+                    process.kill()
+                    process.wait()
         except BaseException:  # a second Ctrl-C: there is no patience left
             for process in processes:
                 process.kill()
@@ -226,9 +238,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait_or_kill(process: subprocess.Popen[bytes], deadline: float) -> None:
+def _ends_by(process: subprocess.Popen[bytes], deadline: float) -> bool:
     try:
         process.wait(max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        return False
+    return True

@@ -38,17 +38,17 @@ class Reporter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Say once that this worker leaves, without waiting long for anybody to hear it."""
+        """Say once that this worker ends, without waiting long for anybody to hear it."""
         self._stopping.set()
         self._thread.join(LAST_TIMEOUT_SECONDS)
-        self._send(LAST_TIMEOUT_SECONDS, leaving=True)
+        self._send(LAST_TIMEOUT_SECONDS, last=True)
 
     def _report_on(self) -> None:
         while not self._stopping.is_set():
             self._send(TIMEOUT_SECONDS)
             self._stopping.wait(REPORT_SECONDS)
 
-    def _send(self, timeout: float, *, leaving: bool = False) -> None:
+    def _send(self, timeout: float, *, last: bool = False) -> None:
         routes = self._handler.routes
         report = WorkerReport(
             worker=self.worker,
@@ -56,13 +56,14 @@ class Reporter:
             endpoints=tuple(routes.endpoints),
             failures={name: why[:1000] for name, why in self._handler.failures.items() if name not in routes.endpoints},
             counts=self._metrics.counts(),
-            leaving=leaving or self._handler.draining,
+            leaving=last or self._handler.draining,
             breakers=self._breakers(),
+            stopped=last,
         )
         try:
             self._control.report(report, timeout)
         except BailiwickError as error:
-            if self._reached and not leaving:  # once, not every few seconds of an outage
+            if self._reached and not last:  # once, not every few seconds of an outage
                 _log.warning("the control plane is not told how this worker does: %s", error)
             self._reached = False
         else:

@@ -140,8 +140,11 @@ class ServingWatch:
         since = max(last.seen, self._watching[workspace])
         if now - since <= (LEFT_MS if last.report.leaving else SILENT_MS):
             return ""
+        seconds = round((now - last.seen) / 1000)
         return (
-            f"No worker has been heard of for {round((now - last.seen) / 1000)} s: they or the control plane are down."
+            f"The last worker was stopped {seconds} s ago, and none has started since."
+            if last.report.leaving
+            else f"No worker has been heard of for {seconds} s: they or the control plane are down."
         )
 
     def _broken(self, workspace: str, endpoint: str, promised: Objectives) -> dict[Kind, str]:

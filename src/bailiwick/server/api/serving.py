@@ -33,6 +33,7 @@ class Report(Struct, frozen=True):
     counts: dict[Name, ReportedCounts] = {}
     leaving: bool = False
     breakers: dict[Name, dict[Name, Annotated[str, Meta(max_length=20)]]] = {}
+    stopped: bool = False
 
 
 class SetObjectives(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +68,7 @@ def report(call: Call[Nothing, Report]) -> Response:
         counts={name: Counts(each.failed, tuple(each.latency)) for name, each in said.counts.items()},
         leaving=said.leaving,
         breakers=said.breakers,
+        stopped=said.stopped,
     )
     call.platform.serving_watch.report(call.actor, found)
     return Response(status_code=204)

@@ -125,7 +125,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """One inference process: `state` is serving, silent, leaving or failing."""
+    """One inference process: `state` is serving, silent, leaving, stopped or failing."""
 
     worker: str
     seen: int
@@ -150,7 +150,8 @@ def _workers(known: Sequence[WorkerState], now: int, endpoint: str) -> list[Serv
         if (endpoint not in each.report.endpoints and not why) or now - each.seen > GONE_MS:
             continue
         if each.report.leaving:
-            state = "leaving"
+            # one that said that it leaves, and then nothing more, has left: control may have gone before its last word
+            state = "stopped" if each.report.stopped or now - each.seen > SILENT_MS else "leaving"
         elif now - each.seen > SILENT_MS:
             state = "silent"
         else:
