@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.platform import Platform
 from tests_support.command import Command, process
 from tests_support.mlflow_client import Control
-from tests_support.server import answers, is_alive, until
+from tests_support.server import Server, answers, is_alive, until
 
 SHOW = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('MLFLOW')}))"
 
@@ -221,6 +222,31 @@ def test_what_cannot_begin_is_said_before_anything_runs(
 def test_the_server_that_was_lent_ends_with_the_command(tmp_path: Path) -> None:
     ended = process("track", "--", sys.executable, "-c", SHOW, folder=tmp_path)
     assert ended.code == 0
-    address = json.loads(ended.out)["MLFLOW_TRACKING_URI"]
+    told = json.loads(ended.out)
+    assert told["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"  # its links would lead nowhere
+    address = told["MLFLOW_TRACKING_URI"]
     assert address.startswith("http://127.0.0.1:")
     assert not answers(f"{address}/health")
+
+
+def test_beside_a_running_server_the_run_is_recorded_there_and_its_link_leads_to_it(tmp_path: Path) -> None:
+    server = Server(tmp_path / ".bailiwick")
+    try:
+        server.wait_up()
+        ended = process("track", "--every", "0", "--", sys.executable, "-c", SHOW, folder=tmp_path)
+        elsewhere = process(
+            "track", "--every", "0", "--", sys.executable, "-c", SHOW, folder=tmp_path, BAILIWICK_WORKSPACE="other"
+        )
+        link = ended.err.split("Look at it: ")[1].strip()
+        with urllib.request.urlopen(link, timeout=30) as page:
+            assert page.status == 200
+    finally:
+        server.stop()
+    told = json.loads(ended.out)
+    assert told["MLFLOW_TRACKING_URI"] == f"http://127.0.0.1:{server.control}"
+    assert "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT" not in told
+    assert link == f"http://127.0.0.1:{server.control}/runs/{told['MLFLOW_RUN_ID']}"
+    assert f":{server.control}" not in elsewhere.out + elsewhere.err  # it serves another workspace
+    after = process("track", "--every", "0", "--", sys.executable, "-c", SHOW, folder=tmp_path)
+    assert json.loads(after.out)["MLFLOW_TRACKING_URI"] != told["MLFLOW_TRACKING_URI"]
+    assert "Look at it: bailiwick tracking show" in after.err

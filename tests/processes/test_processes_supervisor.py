@@ -14,6 +14,7 @@ import pytest
 
 from bailiwick.app import open_platform
 from bailiwick.core.settings import Settings
+from bailiwick.processes.home import announced
 from tests_support.server import Server, bailiwick, free_port, is_alive, until
 
 
@@ -66,6 +67,7 @@ def test_a_second_supervisor_on_the_home_is_refused(server: Server) -> None:
     assert (
         err == f"error: Another `bailiwick up` is running on {server.home}. Stop it first, or choose another --home.\n"
     )
+    assert announced(server.home, "default") == f"http://127.0.0.1:{server.control}"
     assert server.ready()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +29,10 @@ def track(
     experiment: Annotated[str, typer.Option(help="Experiment the run is in; made if there is none.")] = "Default",
     name: Annotated[str, typer.Option(help="Name of the run; made up when left out.")] = "",
     url: Annotated[
-        str | None, typer.Option(help="Server to record on; BAILIWICK_CONTROL_URL, or the home here, when left out.")
+        str | None,
+        typer.Option(
+            help="Server to record on; BAILIWICK_CONTROL_URL, or the home here and what runs on it, when left out."
+        ),
     ] = None,
     diff: Annotated[
         bool | None, typer.Option("--diff/--no-diff", help="Keep what the code differs in from its commit (yes).")
@@ -52,34 +56,38 @@ def track(
         keep_changes=settings.run_diffs,
         system_metrics_seconds=settings.system_metrics_seconds,
     )
-    with _server(settings) as address:
+    with _server(settings) as (address, lasting):
         workspace = "" if settings.workspace == "default" else settings.workspace
         recorder = RunRecorder(address, token=settings.token, workspace=workspace)
         # With --json, standard output is the record alone.
         out = sys.stderr.buffer if json else sys.stdout.buffer
         outcome = tracked.track(
-            order, recorder, out=out, err=sys.stderr.buffer, report=lambda text: say(text, err=True)
+            replace(order, links=lasting),
+            recorder,
+            out=out,
+            err=sys.stderr.buffer,
+            report=lambda text: say(text, err=True),
         )
     if json:
         print_json(outcome)
     else:
         status = f" with exit status {outcome.exit_status}" if outcome.exit_status else ""
         say(f"Run {outcome.run} {outcome.status.lower()}{status} after {outcome.seconds:.1f} s", err=True)
-        say(f"Look at it: {_where(settings, outcome.run)}", err=True)
+        where = f"{address}/runs/{outcome.run}" if lasting else f"bailiwick tracking show {outcome.run[-8:]}"
+        say(f"Look at it: {where}", err=True)
     sys.exit(outcome.exit_status)
 
 
-def _where(settings: Settings, run: str) -> str:
-    return f"{settings.control_address}/runs/{run}" if settings.control_url else f"bailiwick tracking show {run[-8:]}"
-
-
 @contextmanager
-def _server(settings: Settings) -> Iterator[str]:
-    """The server that is named; else a control plane on the home here, for as long as the command takes."""
-    from bailiwick.processes.lent_control import lent_control
+def _server(settings: Settings) -> Iterator[tuple[str, bool]]:
+    """The server that is named, or that of the `bailiwick up` which runs on the home here, and that it stays; else a control
+    plane on the home here, for as long as the command takes.
+    """
+    from bailiwick.processes.lent_control import control_here, lent_control
 
-    if settings.control_url:
-        yield settings.control_address
+    running = settings.control_address if settings.control_url else control_here(settings)
+    if running:
+        yield running, True
         return
     with lent_control(settings) as address:
-        yield address
+        yield address, False

@@ -5,6 +5,7 @@ one are still ending.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import time
@@ -27,7 +28,7 @@ def make_home(home: Path) -> Path:
 
 
 class HomeLock:
-    """Two locks in the home: `supervisor.lock`, held by the one supervisor, and `children.lock`, whose open file each
+    """Two locks in the home: `supervisor.lock`, held by the one supervisor, in which it says where it answers, and `children.lock`, whose open file each
     child inherits, so that it is held for as long as any of them lives, whatever became of the supervisor.
     """
 
@@ -35,6 +36,7 @@ class HomeLock:
         self.home = home
         self.logs = home / "logs"
         self._supervisor = -1
+        self._announced = False
         self.presence = -1
         """The descriptor that children must be given."""
 
@@ -70,12 +72,38 @@ class HomeLock:
                 )
             time.sleep(0.05)
 
+    def announce(self, address: str, workspace: str) -> None:
+        """Say to commands on the home that a control plane of the workspace answers at this address (see `announced`)."""
+        told = {"control": address, "workspace": workspace, "machine": socket.gethostname()}
+        os.ftruncate(self._supervisor, 0)
+        os.pwrite(self._supervisor, json.dumps(told).encode(), 0)
+        self._announced = True
+
     def release(self) -> None:
         """Let another supervisor have the home."""
+        if self._announced:
+            os.ftruncate(self._supervisor, 0)
+            self._announced = False
         for descriptor in (self.presence, self._supervisor):
             if descriptor >= 0:
                 os.close(descriptor)
         self._supervisor = self.presence = -1
+
+
+def announced(home: Path, workspace: str) -> str:
+    """Where the control plane of the `bailiwick up` that has the home on this machine is said to answer; "" where none has."""
+    try:
+        told = json.loads((home / "supervisor.lock").read_bytes())
+        presence = os.open(home / "children.lock", os.O_RDWR)
+    except (OSError, ValueError):
+        return ""
+    try:
+        if _locked(presence, fcntl.LOCK_SH):  # what is told is of one that was killed
+            return ""
+    finally:
+        os.close(presence)
+    here = {"workspace": workspace, "machine": socket.gethostname()}
+    return str(told["control"]) if {key: told.get(key) for key in here} == here else ""
 
 
 def require_free_port(host: str, port: int, what: str) -> None:
@@ -100,9 +128,9 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
-def _locked(descriptor: int) -> bool:
+def _locked(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

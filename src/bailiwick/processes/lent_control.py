@@ -12,15 +12,22 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from bailiwick.core.errors import Unavailable
-from bailiwick.core.settings import Settings
+from bailiwick.core.settings import LOOPBACK, Settings
 from bailiwick.processes.environment import as_environment
-from bailiwick.processes.home import make_home
+from bailiwick.processes.home import announced, make_home
 from bailiwick.processes.parent import PARENT_PIPE
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
+
+
+def control_here(settings: Settings) -> str:
+    """Where the `bailiwick up` that runs on the home answers whoever is on this machine; "" where none does."""
+    address = announced(settings.home.resolve(), settings.workspace)
+    return address if urlsplit(address).hostname in LOOPBACK and _answers(address) else ""
 
 
 @contextmanager

@@ -107,6 +107,7 @@ class Supervisor:
                 self.tend()
                 self._give_up(address, time.monotonic() - begun)
                 time.sleep(0.02)
+        self._home.announce(self._settings.control_address, self._settings.workspace)
         return time.monotonic() - begun
 
     def run(self) -> None:

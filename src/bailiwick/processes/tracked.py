@@ -56,7 +56,9 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to run, and how to record it. `system_metrics_seconds` 0 samples nothing."""
+    """What to run, and how to record it. `system_metrics_seconds` 0 samples nothing; without `links`, the server ends with the
+    command, so that MLflow's client is to print none.
+    """
 
     command: tuple[str, ...]
     experiment: str
@@ -65,6 +67,7 @@ class Order:
     workspace: str
     keep_changes: bool
     system_metrics_seconds: int
+    links: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,8 @@ class _Tracked:
             found["MLFLOW_WORKSPACE"] = order.workspace
         if order.system_metrics_seconds:
             found["MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"] = "false"  # they would be logged twice
+        if not order.links:
+            found["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         inherited = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_SERVER}
         return {**inherited, **found}
 
