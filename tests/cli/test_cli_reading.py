@@ -89,7 +89,7 @@ ELSEWHERE = {
     *[("rollout", verb) for verb in ("start", "abort")],
     *[("monitor", verb) for verb in ("ack", "promise", "resolve")],
     *[("audit", verb) for verb in ("prove", "check", "key", "export")],
-    *[("users", verb) for verb in ("create", "token", "revoke")],
+    *[("users", verb) for verb in ("create", "token", "revoke", "remove")],
 }  # fmt: skip
 """Commands that change something, print no table, or show what is not in that home: they have tests of their own."""
 

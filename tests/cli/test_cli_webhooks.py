@@ -116,6 +116,11 @@ def test_workspaces_are_made_shown_changed_and_deleted(command: Command, home: P
     command(*inside, "users", "create", "grace", "--role", "viewer")
     refused = command(*at, "workspaces", "delete", "team-a")
     assert (refused.code, "still contains records: identities" in refused.err) == (1, True)
+    gone = command(*inside, "users", "remove", "grace", "--reason", "left")
+    assert gone.out == "grace may do nothing in workspace team-a any more.\n"
+    assert command(*inside, "users", "remove", "grace").code == 3
+    command(*inside, "users", "create", "grace", "--role", "editor")
+    assert command(*at, "workspaces", "delete", "team-a", "--identities").code == 0
     command(*at, "workspaces", "create", "team-b")
     assert command(*at, "workspaces", "delete", "team-b").out == "Workspace team-b is deleted.\n"
     assert command(*at, "workspaces", "delete", "default").code == 1

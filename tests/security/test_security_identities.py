@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import select
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.canonical import sha256_hex
-from bailiwick.core.errors import AlreadyExists, InvalidInput, NotAllowed, NotFound, Unauthenticated
+from bailiwick.core.errors import AlreadyExists, Conflict, InvalidInput, NotAllowed, NotFound, Unauthenticated
 from bailiwick.security.roles import ROLES, permissions_of
 from bailiwick.security.secret import ALPHABET, base62, is_well_formed, new_secret
 from bailiwick.security.service import MAX_LIFETIME_MS, IdentityService
@@ -218,3 +219,43 @@ def test_only_administrators_manage_identities_and_only_approvers_and_they_appro
     assert holders(Permission.JOURNAL_READ) == {"admin", "auditor"}
     assert holders(Permission.READ) == set(ROLES)
     assert permissions_of(ROLES) == frozenset(Permission)
+
+
+def test_a_removed_identity_and_its_tokens_prove_nothing_and_its_name_is_another_afterwards(
+    identities: IdentityService, records: Records, admin: Actor, viewer: Actor, stranger: Actor
+) -> None:
+    ada = identities.create(admin, "ada", roles=["editor"])
+    secret, _ = identities.issue_token(admin, "ada", lifetime_ms=HOUR)
+    with pytest.raises(NotAllowed):
+        identities.remove(viewer, "ada")
+    with pytest.raises(NotFound):
+        identities.remove(stranger, "ada")
+    assert identities.remove(admin, "ada", reason="left") == ada
+    assert identities.identities("default") == []
+    assert identities.tokens("default") == []
+    with pytest.raises(Unauthenticated):
+        identities.authenticate(secret, "default")
+    for verb in (
+        lambda: identities.remove(admin, "ada"),
+        lambda: identities.issue_token(admin, "ada", lifetime_ms=HOUR),
+    ):
+        with pytest.raises(NotFound):
+            verb()
+    with records.read() as connection:
+        (row,) = connection.execute(select(entries).where(entries.c.action == "identity.removed"))
+    assert (row.resource, row.identity) == ("identity/ada", admin.identity)
+    told = {"id": ada.id, "kind": "person", "roles": ["editor"], "tokens": 1, "reason": "left"}
+    assert json.loads(row.detail) == told
+    again = identities.create(admin, "ada", roles=["viewer"])
+    assert (again.id != ada.id, again.roles) == (True, ("viewer",))
+
+
+def test_nobody_removes_themselves_or_who_may_do_more(identities: IdentityService, admin: Actor) -> None:
+    boss = identities.create(admin, "boss", roles=["admin"])
+    himself = Actor(boss.id, "boss", "default", boss.permissions)
+    with pytest.raises(Conflict, match="boss cannot remove itself"):
+        identities.remove(himself, "boss")
+    clerk = Actor("u-clerk", "clerk", "default", frozenset({Permission.IDENTITIES_MANAGE}))
+    with pytest.raises(NotAllowed, match="clerk may not remove boss, who holds more permissions: "):
+        identities.remove(clerk, "boss")
+    assert identities.identities("default") == [boss]

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from bailiwick.core.actor import Actor, Permission
-from bailiwick.core.errors import AlreadyExists, Conflict, InvalidInput, LimitExceeded, NotAllowed, NotFound
+from bailiwick.core.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidInput,
+    LimitExceeded,
+    NotAllowed,
+    NotFound,
+    Unauthenticated,
+)
+from bailiwick.governance.service import GovernanceService
 from bailiwick.security.service import IdentityService
 from bailiwick.security.workspaces import WorkspaceService
 from bailiwick.store.journal.reader import JournalReader
@@ -53,9 +62,37 @@ def test_a_workspace_with_records_of_any_kind_is_kept(
     workspaces.create(admin, "team-a")
     inside = Actor("u-in", "in", "team-a", frozenset(Permission))
     IdentityService(records).create(inside, "grace", roles=["viewer"])
-    with pytest.raises(Conflict, match=r"still contains records: identities\."):
+    with pytest.raises(Conflict, match=r"still contains records: identities\.") as refused:
         workspaces.delete(admin, "team-a")
+    assert "bailiwick workspaces delete team-a --identities" in str(refused.value)
     assert workspaces.workspace("team-a")
+
+
+def test_identities_go_with_their_workspace_only_where_that_is_asked_for_and_nothing_else_is_there(
+    workspaces: WorkspaceService, records: Records, admin: Actor
+) -> None:
+    workspaces.create(admin, "team-a")
+    identities = IdentityService(records)
+    inside = Actor("u-in", "in", "team-a", frozenset(Permission))
+    grace = identities.create(inside, "grace", roles=["viewer"])
+    secret, _ = identities.issue_token(inside, "grace", lifetime_ms=1_000_000)
+    identities.create(admin, "grace", roles=["editor"])
+    GovernanceService(records).set_policy(inside, "m", "production", approvers=1)
+    with pytest.raises(Conflict, match=r"records: governance_policies\. Delete or move them first"):
+        workspaces.delete(admin, "team-a", identities=True)
+    assert identities.identities("team-a") == [grace]
+    GovernanceService(records).remove_policy(inside, "m", "production")
+    without = Actor("u", "u", "default", frozenset(Permission) - {Permission.IDENTITIES_MANAGE})
+    with pytest.raises(NotAllowed):
+        workspaces.delete(without, "team-a", identities=True)
+    workspaces.delete(admin, "team-a", identities=True)
+    assert [each.name for each in workspaces.workspaces()] == ["default"]
+    assert [each.name for each in identities.identities("default")] == ["grace"]
+    with pytest.raises(Unauthenticated):
+        identities.authenticate(secret, "team-a")
+    deleted, removed = JournalReader(records.database).entries("default", resource="workspace/team-a", limit=2)
+    assert (deleted.action, removed.action) == ("workspace.deleted", "identity.removed")
+    assert removed.detail == {"identity": "grace", "id": grace.id, "kind": "person", "roles": ["viewer"], "tokens": 1}
 
 
 @pytest.mark.parametrize("name", ["", "a", "A-team", "-a", "a-", "a_b", "a" * 64, "api", "static-files", "ä1", "a\n"])

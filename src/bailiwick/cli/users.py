@@ -81,6 +81,18 @@ def revoke(
     answer(f"Token {short(after.id)} of {after.identity} is revoked.", after, as_json=json)
 
 
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="Who is to go.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Remove an identity and its tokens. What it did stays on record."""
+    with open_session(needs=Permission.IDENTITIES_MANAGE) as (platform, actor):
+        gone = platform.identities.remove(actor, name, reason=reason)
+    answer(f"{gone.name} may do nothing in workspace {gone.workspace} any more.", gone, as_json=json)
+
+
 @app.command("list")
 def list_identities(json: JsonOption = False) -> None:
     """Everyone who may act in the workspace."""

@@ -68,8 +68,14 @@ def update(
 
 
 @app.command()
-def delete(name: NameArgument, json: JsonOption = False) -> None:
+def delete(
+    name: NameArgument,
+    identities: Annotated[
+        bool, typer.Option("--identities", help="Its identities and their tokens go with it.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Remove a workspace that holds nothing. Exit 1 when it holds records."""
     with open_session(needs=MANAGE) as (platform, actor):
-        platform.workspaces.delete(actor, name)
+        platform.workspaces.delete(actor, name, identities=identities)
     answer(f"Workspace {name} is deleted.", {"name": name}, as_json=json)

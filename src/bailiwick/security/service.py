@@ -9,19 +9,19 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.canonical import sha256_hex
 from bailiwick.core.clock import MILLISECONDS_PER_DAY
-from bailiwick.core.errors import AlreadyExists, InvalidInput, NotAllowed, NotFound, Unauthenticated
+from bailiwick.core.errors import AlreadyExists, Conflict, InvalidInput, NotAllowed, NotFound, Unauthenticated
 from bailiwick.core.ids import new_id
 from bailiwick.security.model import KINDS, Identity, Token
 from bailiwick.security.roles import ADMIN, permissions_of
 from bailiwick.security.secret import is_well_formed, new_secret
 from bailiwick.security.tables import identities, tokens
-from bailiwick.store.records import Records
+from bailiwick.store.records import Change, Records
 
 LOCAL = "local"
 MAX_LIFETIME_MS = 366 * MILLISECONDS_PER_DAY
@@ -73,6 +73,26 @@ class IdentityService:
         with self._records.read() as connection:
             return [_identity(row) for row in connection.execute(query)]
 
+    def remove(self, actor: Actor, name: str, *, reason: str = "") -> Identity:
+        """Take an identity away with its tokens, which prove nothing from now on; what it did stays on record under its id.
+
+        The name is free then: who is given it anew is another identity. Raises NotFound, NotAllowed for one that holds more
+        than the actor, Conflict for the actor's own.
+        """
+        actor.require(Permission.IDENTITIES_MANAGE)
+        gone = self.identity(actor.workspace, name)
+        if actor.identity == gone.id:
+            raise Conflict(f"{name} cannot remove itself.", hint="Ask another administrator.")
+        more = sorted(gone.permissions - actor.permissions)
+        if more:
+            raise NotAllowed(f"{actor.name} may not remove {name}, who holds more permissions: {', '.join(more)}.")
+        with self._records.change(actor, Permission.IDENTITIES_MANAGE) as change:
+            found = removed(change, actor.workspace, identities.c.id == gone.id)
+            if not found:  # another process was first
+                raise NotFound.of("Identity", name)
+            change.record("identity.removed", f"identity/{name}", **told(gone), tokens=found[0][1], reason=reason[:500])
+        return gone
+
     def issue_token(self, actor: Actor, name: str, *, lifetime_ms: int, note: str = "") -> tuple[str, Token]:
         """The secret text, shown this once, and its handle. A token lives at most 366 days."""
         actor.require(Permission.IDENTITIES_MANAGE)
@@ -81,6 +101,9 @@ class IdentityService:
         _require_all(actor, owner.permissions)
         secret = new_secret()
         with self._records.change(actor, Permission.IDENTITIES_MANAGE) as change:
+            there = select(identities.c.id).where(identities.c.id == owner.id).with_for_update()
+            if change.execute(there).first() is None:  # it was removed since we looked
+                raise NotFound.of("Identity", name)
             token = Token(new_id(), change.workspace, name, note, change.time, change.time + lifetime_ms)
             change.execute(
                 insert(tokens).values(
@@ -156,6 +179,24 @@ class IdentityService:
                 "identity.created", f"identity/{made.name}", id=made.id, kind=made.kind, roles=list(made.roles)
             )
         return made
+
+
+def removed(change: Change, workspace: str, *which: ColumnElement[bool]) -> list[tuple[Identity, int]]:
+    """Delete identities of a workspace within a change: each, by name, with how many tokens it had. Not journalled here."""
+    query = select(identities).where(identities.c.workspace == workspace, *which).order_by(identities.c.name)
+    found = [_identity(row) for row in change.execute(query.with_for_update())]
+    return [(each, _deleted(change, each)) for each in found]
+
+
+def _deleted(change: Change, gone: Identity) -> int:
+    held: int = change.execute(delete(tokens).where(tokens.c.identity_id == gone.id)).rowcount
+    change.execute(delete(identities).where(identities.c.id == gone.id))
+    return held
+
+
+def told(gone: Identity) -> dict[str, Any]:
+    """Of an identity that is removed, what the journal keeps beside its name."""
+    return {"id": gone.id, "kind": gone.kind, "roles": list(gone.roles)}
 
 
 def _same(existing: Identity, wanted: Identity) -> Identity:

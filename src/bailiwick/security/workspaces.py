@@ -12,8 +12,9 @@ from sqlalchemy.exc import IntegrityError
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import AlreadyExists, Conflict, InvalidInput, LimitExceeded, NotAllowed, NotFound
-from bailiwick.security.service import LOCAL
-from bailiwick.security.tables import workspaces
+from bailiwick.security.service import LOCAL, removed, told
+from bailiwick.security.tables import identities as identities_table
+from bailiwick.security.tables import tokens, workspaces
 from bailiwick.store.database import metadata
 from bailiwick.store.journal.tables import entries
 from bailiwick.store.records import Records
@@ -101,18 +102,26 @@ class WorkspaceService:
             change.record("workspace.updated", f"workspace/{name}", changed=sorted(values))
         return self.workspace(name)
 
-    def delete(self, actor: Actor, name: str) -> None:
-        """Remove an empty workspace; its journal entries stay. Raises Conflict naming what it holds, or for `default`."""
+    def delete(self, actor: Actor, name: str, *, identities: bool = False) -> None:
+        """Remove a workspace that holds nothing, or with `identities` nothing but those, which go with their tokens.
+
+        Its journal entries stay. Raises NotFound, Conflict naming what it holds, or for `default`.
+        """
         _require_installation(actor)
+        if identities:
+            actor.require(Permission.IDENTITIES_MANAGE)
         if name == DEFAULT:
             raise Conflict(f"The workspace {DEFAULT!r} cannot be deleted.")
         with self._records.change(actor, MANAGE) as change:
             if not change.execute(delete(workspaces).where(workspaces.c.name == name)).rowcount:
                 raise _missing(change.connection, name)
-            held = _held(change.connection, name)
-            if held:
+            for gone, held in removed(change, name) if identities else ():
+                detail = {"identity": gone.name, **told(gone), "tokens": held}
+                change.record("identity.removed", f"workspace/{name}", **detail)
+            held_there = _held(change.connection, name)
+            if held_there:
                 raise Conflict(
-                    f"Workspace {name!r} still contains records: {', '.join(held)}.", hint="Delete or move them first."
+                    f"Workspace {name!r} still contains records: {', '.join(held_there)}.", hint=_hint(name, held_there)
                 )
             change.record("workspace.deleted", f"workspace/{name}")
         self._known.pop(name, None)
@@ -196,6 +205,15 @@ def _held(connection: Connection, name: str) -> list[str]:
         and table is not entries
         and connection.execute(select(exists().where(table.c.workspace == name))).scalar()
     ]
+
+
+def _hint(name: str, held: list[str]) -> str:
+    if not set(held) <= {table.name for table in (identities_table, tokens)}:
+        return "Delete or move them first."
+    return (
+        f"`bailiwick workspaces delete {name} --identities` removes its identities with it; "
+        f"`bailiwick --workspace {name} users remove NAME` removes one."
+    )
 
 
 def _checked(what: str, text: str, limit: int) -> str:

@@ -106,6 +106,7 @@ INSTALLATION_ROUTES: tuple[Route, ...] = (
         TENANTS,
         workspaces.delete_workspace,
         "Remove an empty workspace.",
+        query=workspaces.DeleteQuery,
         status=204,
     ),
 )

@@ -35,6 +35,12 @@ class ChangeWorkspace(Struct, frozen=True, forbid_unknown_fields=True):
     artifact_root: Root | None = None
 
 
+class DeleteQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether its identities go with it; otherwise they keep it."""
+
+    identities: bool = False
+
+
 def workspaces(call: Call[Nothing, Nothing]) -> Workspaces:
     """Workspaces by name."""
     return Workspaces(call.platform.workspaces.visible_to(call.actor))
@@ -61,7 +67,7 @@ def change_workspace(call: Call[Nothing, ChangeWorkspace]) -> Workspace:
     )
 
 
-def delete_workspace(call: Call[Nothing, Nothing]) -> Response:
-    """Remove one that holds nothing."""
-    call.platform.workspaces.delete(call.actor, call.path["name"])
+def delete_workspace(call: Call[DeleteQuery, Nothing]) -> Response:
+    """Remove one that holds nothing, or nothing but identities."""
+    call.platform.workspaces.delete(call.actor, call.path["name"], identities=call.query.identities)
     return Response(status_code=204)
