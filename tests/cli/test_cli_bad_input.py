@@ -100,8 +100,8 @@ def test_an_unknown_step_is_named(project: Path) -> None:
         (("data", "stats", "."), 2, "is a folder"),
         (("data", "stats", "a.csv", "b.csv", "rows.csv"), 2, "3 sources are named, 'rows.csv' last"),
         (("data", "snapshot", "a.csv", "rows.csv", "--dataset", "d"), 2, "Put a glob in quotes"),
-        (("data", "schema", "infer", "rows.csv", "--output", "no/such/folder/x.pbtxt"), 2, "is not a folder"),
-        (("data", "schema", "infer", "rows.csv", "--output", "."), 5, "Is a directory"),
+        (("data", "schema", "infer", "rows.csv", "--out", "no/such/folder/x.pbtxt"), 2, "is not a folder"),
+        (("data", "schema", "infer", "rows.csv", "--out", "."), 5, "Is a directory"),
         (("data", "validate", "rows.csv", "--schema", "nowhere.pbtxt"), 2, "nowhere.pbtxt"),
         (("data", "validate", "rows.csv", "--schema", "rows.csv"), 2, "rows.csv"),
         (("data", "compare", "rows.csv", "rows.csv", "--alpha", "7"), 2, "7"),
@@ -182,11 +182,11 @@ def test_a_full_disk_during_a_run_is_said_and_the_run_goes_on_when_there_is_room
 
 def test_an_export_that_does_not_fit_leaves_no_part_of_it(populated: Populated, tmp_path: Path) -> None:
     ended = process(
-        "audit", "export", "--home", populated.home, "--output", "journal.jsonl",
+        "audit", "export", "--home", populated.home, "--out", "journal.jsonl",
         folder=tmp_path, before="trap '' XFSZ; ulimit -f 1024",
     )  # fmt: skip
     small = process(
-        "audit", "export", "--home", populated.home, "--output", "journal.jsonl",
+        "audit", "export", "--home", populated.home, "--out", "journal.jsonl",
         folder=tmp_path, before="trap '' XFSZ; ulimit -f 8",
     )  # fmt: skip
     assert ended.code == 0, ended

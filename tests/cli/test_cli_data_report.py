@@ -30,7 +30,7 @@ def test_one_dataset_is_drawn(command: Command, folder: Path) -> None:
 
 
 def test_two_datasets_are_compared_by_schema_and_slice(command: Command, folder: Path) -> None:
-    command("data", "schema", "infer", "then.parquet", "--ranges", "--output", "s.pbtxt")
+    command("data", "schema", "infer", "then.parquet", "--ranges", "--out", "s.pbtxt")
     words = ("--against", "then.parquet", "--schema", "s.pbtxt", "--by", "carrier", "--out", "report.html", "--json")
     told = command("data", "report", "now.parquet", *words).json
     assert (told["columns"], told["moved"], told["rows"]) == (2, ["delay"], [300.0, 300.0])
@@ -43,7 +43,7 @@ def test_two_datasets_are_compared_by_schema_and_slice(command: Command, folder:
 
 def test_statistics_are_as_good_as_rows_to_draw(command: Command, folder: Path) -> None:
     for name in ("then", "now"):
-        command("data", "stats", f"{name}.parquet", "--output", f"{name}.tfrecord")
+        command("data", "stats", f"{name}.parquet", "--out", f"{name}.tfrecord")
     told = command(
         "data", "report", "now.tfrecord", "--against", "then.tfrecord", "--out", "report.html", "--json"
     ).json

@@ -67,7 +67,7 @@ def test_statistics_are_a_line_a_column(files: Path, name: str, columns: str) ->
 
 def test_statistics_of_your_own_stand_below_the_table_and_in_the_file(files: Path) -> None:
     named = ("--stat", "late=avg((delay > 15)::INT)", "--stat", "hours=count(DISTINCT hour)")
-    shown = process("data", "stats", "then.parquet", *named, "--output", "s.pbtxt", folder=files)
+    shown = process("data", "stats", "then.parquet", *named, "--out", "s.pbtxt", folder=files)
     assert (shown.code, shown.err) == (0, "")
     below = shown.out.partition("Statistics of your own")[2].split()
     assert below[below.index("late") : below.index("late") + 3] == ["late", "then.parquet", "0.3095744681"]

@@ -55,7 +55,7 @@ def test_statistics_on_an_engine_are_those_of_the_file(command: Command, engine:
 
 
 def test_a_schema_is_inferred_and_checked_on_an_engine(command: Command, engine: str) -> None:
-    assert command("data", "schema", "infer", "flights", "--engine", engine, "--output", "s.pbtxt").code == 0
+    assert command("data", "schema", "infer", "flights", "--engine", engine, "--out", "s.pbtxt").code == 0
     fits = command("data", "validate", "SELECT * FROM flights", "--schema", "s.pbtxt", "--engine", engine)
     assert (fits.code, fits.err) == (0, "")
     broken = command("data", "validate", "flights", "--schema", "s.pbtxt", "--engine", engine, "--check", "delay < 90",

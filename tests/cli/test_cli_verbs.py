@@ -34,7 +34,7 @@ def _said(ended: Result) -> str:
 def _approved(command: Command, populated: Populated) -> str:
     home, request = populated.home, populated.ids["approval"]
     token = _token(command, home, "approver")
-    return _said(command("--home", home, "--token", token, "models", "approve", request[-8:], "--comment", "fine"))
+    return _said(command("--home", home, "--token", token, "models", "approve", request[-8:], "--reason", "fine"))
 
 
 def test_a_second_person_approves_by_the_end_of_the_id(command: Command, populated: Populated) -> None:
@@ -61,7 +61,7 @@ def test_who_approves_an_older_version_is_told_that_a_newer_one_goes_out(
 
 def test_a_rejection_is_final(command: Command, populated: Populated) -> None:
     home, request = populated.home, populated.ids["approval"]
-    rejected = command("--home", home, "models", "reject", request, "--comment", "too few slices", "--json")
+    rejected = command("--home", home, "models", "reject", request, "--reason", "too few slices", "--json")
     assert rejected.json["status"] == "REJECTED"
     again = command("--home", home, "models", "approve", request)
     assert again.code == 1
@@ -136,7 +136,7 @@ def test_a_proof_convinces_whoever_has_the_key_and_nobody_once_changed(
 ) -> None:
     home = populated.home
     entry = command("--home", home, "audit", "list", "--resource", "model/flights", "--json").json[0]["id"]
-    _said(command("--home", home, "audit", "prove", entry[-8:], "--output", "proof.json"))
+    _said(command("--home", home, "audit", "prove", entry[-8:], "--out", "proof.json"))
     key = _said(command("--home", home, "audit", "key")).strip()
     assert _said(command("audit", "check", "proof.json", "--key", key)).startswith("The proof holds.\n")
     bundle = json.loads((tmp_path / "proof.json").read_text())
@@ -151,7 +151,7 @@ def test_a_proof_convinces_whoever_has_the_key_and_nobody_once_changed(
 def test_every_entry_is_exported_oldest_first_without_salts(
     command: Command, populated: Populated, tmp_path: Path
 ) -> None:
-    _said(command("--home", populated.home, "audit", "export", "--output", "journal.jsonl"))
+    _said(command("--home", populated.home, "audit", "export", "--out", "journal.jsonl"))
     entries = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert [entry["number"] for entry in entries] == sorted(entry["number"] for entry in entries)
     assert len(entries) > 100
@@ -209,7 +209,7 @@ def test_rows_become_a_snapshot_once(command: Command, tmp_path: Path) -> None:
 def test_data_is_held_against_its_schema(command: Command, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
     (tmp_path / "odd.csv").write_text(ROWS.replace(",x,", ",y,"))
-    said = _said(command("data", "schema", "infer", "rows.csv", "--output", "rows.pbtxt"))
+    said = _said(command("data", "schema", "infer", "rows.csv", "--out", "rows.pbtxt"))
     assert said == "Wrote rows.pbtxt: review it, then keep it in git.\n"
     assert (tmp_path / "rows.pbtxt").read_text() == _said(command("data", "schema", "infer", "rows.csv"))
     fits = command("data", "validate", "rows.csv", "--schema", "rows.pbtxt")
@@ -223,17 +223,17 @@ def test_data_is_held_against_its_schema(command: Command, tmp_path: Path) -> No
 def test_a_schema_is_updated_compared_and_marked(command: Command, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("carrier\nUA\nB6\n")
     (tmp_path / "odd.csv").write_text("carrier\nUA\nDL\n")
-    _said(command("data", "schema", "infer", "rows.csv", "--output", "rows.pbtxt"))
+    _said(command("data", "schema", "infer", "rows.csv", "--out", "rows.pbtxt"))
     assert "fits the schema" in _said(command("data", "schema", "update", "rows.csv", "--schema", "rows.pbtxt"))
-    words = ("data", "schema", "update", "odd.csv", "--schema", "rows.pbtxt", "--output", "new.pbtxt", "--json")
+    words = ("data", "schema", "update", "odd.csv", "--schema", "rows.pbtxt", "--out", "new.pbtxt", "--json")
     changes = command(*words).json
     assert [(change["field"], change["before"], change["after"]) for change in changes] == [("value", "", "DL")]
     assert command("data", "validate", "odd.csv", "--schema", "new.pbtxt").code == 0
     assert command("data", "schema", "diff", "rows.pbtxt", "rows.pbtxt").code == 0
     differ = command("data", "schema", "diff", "rows.pbtxt", "new.pbtxt", "--json")
     assert (differ.code, differ.json) == (1, changes)
-    _said(command("data", "stats", "odd.csv", "--output", "odd.tfrecord"))
-    more = ("--by", "carrier", "--label", "carrier", "--correlations", "--meanings", "--output", "all.pbtxt")
+    _said(command("data", "stats", "odd.csv", "--out", "odd.tfrecord"))
+    more = ("--by", "carrier", "--label", "carrier", "--correlations", "--meanings", "--out", "all.pbtxt")
     _said(command("data", "stats", "odd.csv", *more))
     assert (tmp_path / "all.pbtxt").read_text().count("datasets {") == 3
     again = command("data", "schema", "update", "odd.tfrecord", "--schema", "rows.pbtxt", "--json")

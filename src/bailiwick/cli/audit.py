@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bailiwick.cli.files import write_text
+from bailiwick.cli.former_names import FormerNames
 from bailiwick.cli.ids import full_id
 from bailiwick.cli.output import JsonOption, busy, print_fields, print_json, print_table, say, short, shortened, when
 from bailiwick.cli.session import open_session
@@ -53,10 +54,10 @@ def verify(json: JsonOption = False) -> None:
         sys.exit(1)
 
 
-@app.command()
+@app.command(cls=FormerNames)
 def prove(
     entry: Annotated[str, typer.Argument(help="Id of the entry, or the end of it.")],
-    output: Annotated[Path | None, typer.Option(help="File to write to; otherwise standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write to; otherwise standard output.")] = None,
 ) -> None:
     """Write a proof of one entry, as JSON. It convinces whoever has only the checkpoint's public key."""
     from bailiwick.store.journal.verification import prove as prove_entry
@@ -65,11 +66,11 @@ def prove(
         found = full_id("entry", entry, (each.id for each in _everything(platform, actor.workspace)))
         bundle = prove_entry(platform.database, platform.journal_folder, found, workspace=actor.workspace)
     text = codec.dumps(bundle, indent=2)
-    if output is None:
+    if out is None:
         say(text)
     else:
-        write_text(output, text + "\n")
-        say(f"Wrote {output}. Whoever has the key checks it: bailiwick audit check {output} --key KEY")
+        write_text(out, text + "\n")
+        say(f"Wrote {out}. Whoever has the key checks it: bailiwick audit check {out} --key KEY")
 
 
 @app.command()
@@ -112,20 +113,20 @@ def check(
         )
 
 
-@app.command()
+@app.command(cls=FormerNames)
 def export(
-    output: Annotated[Path | None, typer.Option(help="File to write to; otherwise standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write to; otherwise standard output.")] = None,
 ) -> None:
     """Write every entry of the workspace, oldest first. One JSON object a line."""
     with open_session(needs=Permission.JOURNAL_READ) as (platform, actor):
         lines = [codec.dumps(_shown(entry), ensure_ascii=False) for entry in _everything(platform, actor.workspace)]
     lines.reverse()
-    if output is None:
+    if out is None:
         for line in lines:
             say(line)
     else:
-        write_text(output, "".join(f"{line}\n" for line in lines))
-        say(f"Wrote {len(lines):,} entries to {output}.")
+        write_text(out, "".join(f"{line}\n" for line in lines))
+        say(f"Wrote {len(lines):,} entries to {out}.")
 
 
 @app.command("list")

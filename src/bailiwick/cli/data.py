@@ -26,7 +26,7 @@ app.add_typer(data_schema.app, name="schema")
 @app.command(cls=OneSource)
 def stats(
     source: SourceArgument,
-    output: Annotated[Path | None, typer.Option(help="File for TFDV to read: .pb, .pbtxt or .tfrecord.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for TFDV to read: .pb, .pbtxt or .tfrecord.")] = None,
     by: Annotated[str, typer.Option(help="Column to slice by: statistics of each of its values too.")] = "",
     weight: Annotated[str, typer.Option(help="Column that says how much a row counts.")] = "",
     label: Annotated[str, typer.Option(help="Column whose lift by, and information in, the others is wanted.")] = "",
@@ -49,7 +49,7 @@ def stats(
     sort: SortOption = "source",
     json: JsonOption = False,
 ) -> None:
-    """Statistics of each column, one a line. Those beyond the table that is printed are in --json and --output."""
+    """Statistics of each column, one a line. Those beyond the table that is printed are in --json and --out."""
     from bailiwick.data.distributions.listing import Choice
     from bailiwick.data.schema import read_schema
     from bailiwick.data.statistics.custom import parse_statistics
@@ -70,10 +70,10 @@ def stats(
     wanted = read_schema(schema) if schema else None
     asked = Asked(weight=weight, label=label, correlations=correlations, meanings=meanings, schema=wanted, custom=own)
     found, types = _described(source, engine, by, asked, read)
-    if output is not None:
+    if out is not None:
         from bailiwick.data.statistics.files import write_statistics
 
-        write_statistics(found, output)
+        write_statistics(found, out)
     if json:
         _print_as_json(found)
         return

@@ -24,7 +24,7 @@ SchemaArgument = Annotated[Path, typer.Argument(help="A schema.pbtxt.")]
 @app.command(cls=OneSource)
 def infer(
     source: SourceArgument,
-    output: Annotated[Path | None, typer.Option(help="schema.pbtxt to write; otherwise standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(help="schema.pbtxt to write; otherwise standard output.")] = None,
     ranges: Annotated[bool, typer.Option(help="Allow numbers only from the least to the largest seen.")] = False,
     engine: EngineOption = "",
     read: ReadOption = None,
@@ -35,11 +35,11 @@ def infer(
 
     with busy(f"Reading {source}"):
         text = schema_text(infer_schema(statistics_of(source, engine, read=read), Inference(ranges=ranges)))
-    if output is None:
+    if out is None:
         say(text.rstrip("\n"))
     else:
-        write_text(output, text)
-        say(f"Wrote {output}: review it, then keep it in git.")
+        write_text(out, text)
+        say(f"Wrote {out}: review it, then keep it in git.")
 
 
 @app.command(cls=OneSource)
@@ -47,12 +47,12 @@ def update(
     source: SourceArgument,
     schema: Annotated[Path, typer.Option(help="The reviewed schema.pbtxt.")],
     environment: Annotated[str, typer.Option(help="Schema environment of the data, e.g. serving.")] = "",
-    output: Annotated[Path | None, typer.Option(help="Where to write the proposal; may be the schema itself.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the proposal; may be the schema itself.")] = None,
     engine: EngineOption = "",
     read: ReadOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Propose the smallest change of the schema that the data satisfies. Writes nothing without --output."""
+    """Propose the smallest change of the schema that the data satisfies. Writes nothing without --out."""
     from bailiwick.data.schema import read_schema, schema_text
     from bailiwick.data.schema.difference import differences
     from bailiwick.data.validation import relax
@@ -61,11 +61,11 @@ def update(
     with busy(f"Reading {source}"):
         proposed = relax(reviewed, statistics_of(source, engine, schema=reviewed, read=read), environment)
     changes = differences(reviewed, proposed)
-    if output is not None:
-        write_text(output, schema_text(proposed))
+    if out is not None:
+        write_text(out, schema_text(proposed))
     _show(changes, "Proposed changes", "The data fits the schema as it is.", as_json=json)
-    if output is not None and not json:
-        say(f"Wrote {output}: review it, then keep it in git.")
+    if out is not None and not json:
+        say(f"Wrote {out}: review it, then keep it in git.")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Writing the files that a person names with `--output`."""
+"""Writing the files that a person names with `--out`."""
 
 from __future__ import annotations
 

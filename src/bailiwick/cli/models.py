@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bailiwick.cli import cards, policies
+from bailiwick.cli.former_names import FormerNames
 from bailiwick.cli.ids import full_id
 from bailiwick.cli.lineage import DirectionOption, print_lineage
 from bailiwick.cli.output import (
@@ -177,28 +178,28 @@ def approvals(
     print_table("Approvals", columns, rows, empty="No requests.")
 
 
-@app.command()
+@app.command(cls=FormerNames)
 def approve(
     request: RequestArgument,
-    comment: Annotated[str, typer.Option(help="Why.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept in the journal.")] = "",
     json: JsonOption = False,
 ) -> None:
     """Approve a request. The author of a version may not."""
     with open_session() as (platform, actor):
-        after = platform.governance.approve(actor, _request_id(platform, actor, request), comment)
+        after = platform.governance.approve(actor, _request_id(platform, actor, request), reason)
         newer = _proposed_since(platform, after)
     answer(_told(after) + newer, after, as_json=json)
 
 
-@app.command()
+@app.command(cls=FormerNames)
 def reject(
     request: RequestArgument,
-    comment: Annotated[str, typer.Option(help="Why; required.")],
+    reason: Annotated[str, typer.Option(help="Why; required, and kept in the journal.")],
     json: JsonOption = False,
 ) -> None:
     """Reject a request. That is final for it."""
     with open_session() as (platform, actor):
-        after = platform.governance.reject(actor, _request_id(platform, actor, request), comment)
+        after = platform.governance.reject(actor, _request_id(platform, actor, request), reason)
     answer(_told(after), after, as_json=json)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from bailiwick.cli.former_names import FormerNames
 from bailiwick.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def reading(read: Sequence[str]) -> SourceOptions:
         raise InvalidInput(f"--read cannot be used: {error}.") from error
 
 
-class OneSource(TyperCommand):
+class OneSource(FormerNames):
     """A command that reads one source. A glob without quotes arrives as the files that the shell found; that is told."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bailiwick.cli import models
+from bailiwick.cli.former_names import FormerNames
 from bailiwick.cli.models import ModelArgument, ReasonOption, VersionArgument, runtime_words
 from bailiwick.cli.output import JsonOption, answer, busy, print_json, print_table, say, when, words
 from bailiwick.cli.progress import Doing
@@ -143,17 +144,17 @@ def _shown(found: VersionComparison, *, everything: bool) -> list[Line]:
     return [line for line in lines if everything or not line.same]
 
 
-@app.command()
+@app.command(cls=FormerNames)
 def export(
     model: ModelArgument,
     version: VersionArgument,
-    output: Annotated[Path | None, typer.Option(help="File to write; MODEL-VERSION.zip when left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; MODEL-VERSION.zip when left out.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Write a version as one verifiable file: record, package or files, card, proof from the journal."""
     from bailiwick.lifecycle.transfer import export_version
 
-    target = output or Path(f"{model}-{version}.zip")
+    target = out or Path(f"{model}-{version}.zip")
     with open_session() as (platform, actor), busy("Writing the archive"):
         made = export_version(platform, actor.workspace, model, version, target)
     told = f"{target} holds {model} version {version} in {len(made.members)} files; its SHA-256 is {made.sha256}."

@@ -56,8 +56,8 @@ def main(folder: Path, url: str, bare: str, lacking: str) -> None:
     on = ["--engine", url + SETTINGS]
     os.environ["PYSPARK_PYTHON"] = bare
     told: dict[str, object] = {
-        "stats": run("data", "stats", "hard.parquet", "--output", "hard.pb", *on),
-        "infer": run("data", "schema", "infer", "many.parquet", "--output", "many.pbtxt", *on),
+        "stats": run("data", "stats", "hard.parquet", "--out", "hard.pb", *on),
+        "infer": run("data", "schema", "infer", "many.parquet", "--out", "many.pbtxt", *on),
         "validate": run("data", "validate", "many.parquet", "--schema", "many.pbtxt", "--check", "delay < 100", *on),
         "compare": run("data", "compare", "many.parquet", "moved.parquet", "--json", *on),
         "fit": run("features", "fit", "many.parquet", "--out", "there.onnx", "--json", *on),

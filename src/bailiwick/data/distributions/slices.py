@@ -95,7 +95,7 @@ def _parts(dataset: Dataset, by: str) -> dict[str, _Known]:
         if by:
             raise InvalidInput(
                 f"{dataset.name} holds statistics and no rows, so it cannot be sliced by {by!r}.",
-                hint="Slice when the statistics are made: `bailiwick data stats SOURCE --by COLUMN --output FILE`.",
+                hint="Slice when the statistics are made: `bailiwick data stats SOURCE --by COLUMN --out FILE`.",
             )
         whole = dataset_of(dataset.statistics, dataset.name)
         rest = [each for each in dataset.statistics.datasets if each is not whole and each.name != ALL_EXAMPLES]
