@@ -83,4 +83,4 @@ def test_every_command_that_a_page_shows_is_one(page: Path) -> None:
 def test_a_verb_or_an_option_that_there_is_not_is_seen() -> None:
     assert _unknown("data statistic x.csv") == ["statistic"]
     assert _unknown("data stats x.csv --sorted") == ["--sorted"]
-    assert _unknown('--token "$TOKEN" models approve X --comment "why not"') == []
+    assert _unknown('--token "$TOKEN" models approve X --reason "why not"') == []

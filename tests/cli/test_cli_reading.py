@@ -94,6 +94,14 @@ ELSEWHERE = {
 """Commands that change something, print no table, or show what is not in that home: they have tests of their own."""
 
 
+PROCESSES = {(name,) for name in ("up", "control", "serve", "work", "demo")}
+
+
+def test_every_command_but_those_that_stay_prints_json_on_request() -> None:
+    without = {words for words, found in leaves().items() if not any("--json" in param.opts for param in found.params)}
+    assert without == PROCESSES
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     rows = 200

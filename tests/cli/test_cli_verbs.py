@@ -137,7 +137,10 @@ def test_a_proof_convinces_whoever_has_the_key_and_nobody_once_changed(
     home = populated.home
     entry = command("--home", home, "audit", "list", "--resource", "model/flights", "--json").json[0]["id"]
     _said(command("--home", home, "audit", "prove", entry[-8:], "--out", "proof.json"))
+    told = command("--home", home, "audit", "prove", entry[-8:], "--out", "proof.json", "--json").json
+    assert told == {"entry": entry, "file": "proof.json"}
     key = _said(command("--home", home, "audit", "key")).strip()
+    assert command("--home", home, "audit", "key", "--json").json == {"key": key}
     assert _said(command("audit", "check", "proof.json", "--key", key)).startswith("The proof holds.\n")
     bundle = json.loads((tmp_path / "proof.json").read_text())
     bundle["entry"]["actor"] = "mallory"
@@ -156,6 +159,9 @@ def test_every_entry_is_exported_oldest_first_without_salts(
     assert [entry["number"] for entry in entries] == sorted(entry["number"] for entry in entries)
     assert len(entries) > 100
     assert not any("salt" in entry for entry in entries)
+    assert command("--home", populated.home, "audit", "export", "--json").json == entries
+    told = command("--home", populated.home, "audit", "export", "--out", "journal.jsonl", "--json").json
+    assert told == {"entries": len(entries), "file": "journal.jsonl"}
 
 
 def test_tokens_are_issued_listed_and_revoked(command: Command, populated: Populated) -> None:
@@ -212,6 +218,8 @@ def test_data_is_held_against_its_schema(command: Command, tmp_path: Path) -> No
     said = _said(command("data", "schema", "infer", "rows.csv", "--out", "rows.pbtxt"))
     assert said == "Wrote rows.pbtxt: review it, then keep it in git.\n"
     assert (tmp_path / "rows.pbtxt").read_text() == _said(command("data", "schema", "infer", "rows.csv"))
+    inferred = command("data", "schema", "infer", "rows.csv", "--json").json
+    assert all(f'name: "{each["name"]}"' in (tmp_path / "rows.pbtxt").read_text() for each in inferred["feature"])
     fits = command("data", "validate", "rows.csv", "--schema", "rows.pbtxt")
     assert (fits.code, fits.out) == (0, "No anomalies: the data fits the schema.\n")
     odd = command("data", "validate", "odd.csv", "--schema", "rows.pbtxt")

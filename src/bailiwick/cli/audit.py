@@ -14,7 +14,18 @@ import typer
 from bailiwick.cli.files import write_text
 from bailiwick.cli.former_names import FormerNames
 from bailiwick.cli.ids import full_id
-from bailiwick.cli.output import JsonOption, busy, print_fields, print_json, print_table, say, short, shortened, when
+from bailiwick.cli.output import (
+    JsonOption,
+    answer,
+    busy,
+    print_fields,
+    print_json,
+    print_table,
+    say,
+    short,
+    shortened,
+    when,
+)
 from bailiwick.cli.session import open_session
 from bailiwick.core.actor import Permission
 from bailiwick.core.errors import InvalidInput
@@ -58,6 +69,7 @@ def verify(json: JsonOption = False) -> None:
 def prove(
     entry: Annotated[str, typer.Argument(help="Id of the entry, or the end of it.")],
     out: Annotated[Path | None, typer.Option(help="File to write to; otherwise standard output.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Write a proof of one entry, as JSON. It convinces whoever has only the checkpoint's public key."""
     from bailiwick.store.journal.verification import prove as prove_entry
@@ -70,16 +82,18 @@ def prove(
         say(text)
     else:
         write_text(out, text + "\n")
-        say(f"Wrote {out}. Whoever has the key checks it: bailiwick audit check {out} --key KEY")
+        told = f"Wrote {out}. Whoever has the key checks it: bailiwick audit check {out} --key KEY"
+        answer(told, {"entry": found, "file": str(out)}, as_json=json)
 
 
 @app.command()
-def key() -> None:
+def key(json: JsonOption = False) -> None:
     """Print the public key that checkpoints are signed with. Give it to whoever is to check proofs."""
     from bailiwick.store.journal.signer import Signer
 
     with open_session() as (platform, _):
-        say(Signer.in_folder(platform.keys_folder).vkey)
+        vkey = Signer.in_folder(platform.keys_folder).vkey
+    answer(vkey, {"key": vkey}, as_json=json)
 
 
 @app.command()
@@ -116,17 +130,21 @@ def check(
 @app.command(cls=FormerNames)
 def export(
     out: Annotated[Path | None, typer.Option(help="File to write to; otherwise standard output.")] = None,
+    json: JsonOption = False,
 ) -> None:
-    """Write every entry of the workspace, oldest first. One JSON object a line."""
+    """Write every entry of the workspace, oldest first. One JSON object a line, or with --json one list."""
     with open_session(needs=Permission.JOURNAL_READ) as (platform, actor):
-        lines = [codec.dumps(_shown(entry), ensure_ascii=False) for entry in _everything(platform, actor.workspace)]
-    lines.reverse()
-    if out is None:
+        found = [_shown(entry) for entry in _everything(platform, actor.workspace)]
+    found.reverse()
+    lines = (codec.dumps(each, ensure_ascii=False) for each in found)
+    if out is not None:
+        write_text(out, "".join(f"{line}\n" for line in lines))
+        answer(f"Wrote {len(found):,} entries to {out}.", {"entries": len(found), "file": str(out)}, as_json=json)
+    elif json:
+        print_json(found)
+    else:
         for line in lines:
             say(line)
-    else:
-        write_text(out, "".join(f"{line}\n" for line in lines))
-        say(f"Wrote {len(lines):,} entries to {out}.")
 
 
 @app.command("list")

@@ -28,18 +28,24 @@ def infer(
     ranges: Annotated[bool, typer.Option(help="Allow numbers only from the least to the largest seen.")] = False,
     engine: EngineOption = "",
     read: ReadOption = None,
+    json: JsonOption = False,
 ) -> None:
-    """Infer a schema. A person reviews it; then it is kept in git."""
+    """Infer a schema. A person reviews it; then it is kept in git. With --json it is printed in protobuf's JSON form."""
+    from google.protobuf.json_format import MessageToDict
+
     from bailiwick.data.schema import infer_schema, schema_text
     from bailiwick.data.schema.inference import Inference
 
     with busy(f"Reading {source}"):
-        text = schema_text(infer_schema(statistics_of(source, engine, read=read), Inference(ranges=ranges)))
-    if out is None:
-        say(text.rstrip("\n"))
-    else:
-        write_text(out, text)
+        inferred = infer_schema(statistics_of(source, engine, read=read), Inference(ranges=ranges))
+    if out is not None:
+        write_text(out, schema_text(inferred))
+    if json:
+        print_json(MessageToDict(inferred, preserving_proto_field_name=True))
+    elif out is not None:
         say(f"Wrote {out}: review it, then keep it in git.")
+    else:
+        say(schema_text(inferred).rstrip("\n"))
 
 
 @app.command(cls=OneSource)

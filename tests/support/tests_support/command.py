@@ -49,16 +49,16 @@ def process(*arguments: object, folder: Path, before: str = "", **variables: str
     return Result(ended.returncode, ended.stdout, ended.stderr)
 
 
-def leaves() -> list[tuple[str, ...]]:
-    """Every command, as the words that call it."""
-    found: list[tuple[str, ...]] = []
+def leaves() -> dict[tuple[str, ...], Any]:
+    """Every command, by the words that call it."""
+    found: dict[tuple[str, ...], Any] = {}
 
     def walk(group: Any, words: tuple[str, ...]) -> None:
         for name, command in group.commands.items():
             if hasattr(command, "commands"):
                 walk(command, (*words, name))
             else:
-                found.append((*words, name))
+                found[(*words, name)] = command
 
     walk(typer.main.get_command(app), ())
     return found
