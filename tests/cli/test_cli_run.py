@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -114,6 +115,23 @@ def test_a_killed_run_can_be_resumed(project: Path) -> None:
 def test_a_started_project_can_be_applied_without_a_run(project: Path) -> None:
     assert process("apply", folder=project).out == "Project small is applied.\n"
     assert _runs(project) == []
+
+
+def test_a_password_is_refused_where_it_is_new_and_warned_of_where_it_was_kept(project: Path) -> None:
+    file = project / "bailiwick.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("data:\n", "data:\n  engine: 'postgresql://me:${PW}@db/w'\n", 1))
+    assert process("apply", folder=project).err == ""
+    file.write_text(file.read_text().replace("${PW}", "hush"))
+    refused = process("apply", folder=project)
+    assert (refused.code, "data.engine of project 'small' holds a password" in refused.err) == (2, True)
+    with sqlite3.connect(project / ".bailiwick" / "bailiwick.db") as database:  # as an earlier version took it
+        database.execute("UPDATE projects SET document = replace(document, '${PW}', 'hush')")
+    database.close()
+    warned = process("apply", "--json", folder=project)
+    assert warned.json["data"]["engine"] == "postgresql://me:***@db/w"
+    assert warned.err.startswith("warning: data.engine of project 'small' holds a password")
+    assert "hush" not in refused.err + warned.err + warned.out
 
 
 def test_init_makes_a_project_and_overwrites_nothing(tmp_path: Path) -> None:

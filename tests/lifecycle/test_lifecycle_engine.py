@@ -7,15 +7,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from sqlalchemy import update
 
 from bailiwick.core.actor import Actor
+from bailiwick.core.canonical import canonical_json
 from bailiwick.core.errors import Conflict, InvalidInput
+from bailiwick.lifecycle.configuration import apply_project
 from bailiwick.lifecycle.inspection import found_before
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.standing import rows_of
 from bailiwick.pipelines.project import load_project
+from bailiwick.pipelines.projects import projects
+from tests_support import postgres
 from tests_support.fraud_project import DAY, START, rows
-from tests_support.rows_there import There, project_text, run_steps
+from tests_support.rows_there import TABLE, There, project_text, run_steps
 
 
 def test_a_run_checks_rows_where_they_are_and_refers_to_them(
@@ -142,12 +147,64 @@ def test_rows_that_changed_since_are_noticed_before_anything_is_read(
         pass
 
 
+def keep_as_before(platform: Platform, admin: Actor, folder: Path) -> None:
+    """The project file as an earlier version kept it, which asked no questions about passwords."""
+    project = load_project(folder)
+    text = (folder / "bailiwick.yaml").read_text()
+    (folder / "bailiwick.yaml").write_text(text.replace("hunter2%40", "${PW}"))
+    platform.projects.apply(admin, load_project(folder))
+    (folder / "bailiwick.yaml").write_text(text)
+    kept = {"document": canonical_json(project.document()).decode(), "digest": project.digest}
+    with platform.database.write() as connection:
+        connection.execute(update(projects).values(**kept))
+
+
+def test_a_new_password_in_the_project_file_is_refused_and_nothing_kept(
+    platform: Platform, admin: Actor, folder: Path
+) -> None:
+    for url, source in (
+        ("postgresql://me:hunter2@db/w", "payments"),
+        ("postgresql://me@db/w?password=hunter2", "payments"),
+        ("", "postgresql://me:hunter2@db/w?query=SELECT 1"),
+    ):
+        text = project_text(There("postgresql", url, source))
+        (folder / "bailiwick.yaml").write_text(text.replace('  engine: ""\n', ""), encoding="utf-8")
+        with pytest.raises(InvalidInput, match=r"of project 'fraud' holds a password") as refused:
+            apply_project(platform, admin, load_project(folder))
+        assert "hunter2" not in str(refused.value)
+        assert "${WAREHOUSE_PASSWORD}" in str(refused.value)
+        assert platform.projects.projects("default") == []
+    there = There("postgresql", "postgresql://me:${PW}@127.0.0.1:1/db", "payments")
+    (folder / "bailiwick.yaml").write_text(project_text(there), encoding="utf-8")
+    run = run_steps(platform, admin, folder, "validate")
+    assert "The password is in ${PW}, which is not set here." in run.message
+
+
+def test_a_reference_is_resolved_where_the_run_is_and_kept_as_it_is_written(
+    platform: Platform, admin: Actor, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PW", "hunter2")
+    with postgres.passing_database() as url:
+        there = There("postgresql", url, f'"{TABLE.replace(chr(34), chr(34) * 2)}"')
+        there.put(rows())
+        there.url += ("&" if "?" in url else "?") + "password=${PW}"
+        (folder / "bailiwick.yaml").write_text(project_text(there), encoding="utf-8")
+        run = run_steps(platform, admin, folder, "validate")
+    assert run.status == "FINISHED", run.message
+    assert platform.projects.project("default", "fraud").data.engine == there.url
+    kept = f"{run} {platform.data.snapshots('default')} {list(platform.journal.entries('default'))} {caplog.text}"
+    database = (platform.settings.home / "bailiwick.db").read_bytes()
+    assert "hunter2" not in kept
+    assert b"hunter2" not in database
+
+
 def test_a_password_is_told_nowhere(
     platform: Platform, admin: Actor, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = "hunter2%40"
     there = There("postgresql", f"postgresql://me:{secret}@127.0.0.1:1/db?password={secret}", "payments")
     (folder / "bailiwick.yaml").write_text(project_text(there), encoding="utf-8")
+    keep_as_before(platform, admin, folder)
     run = run_steps(platform, admin, folder, "validate")
     assert run.status == "FAILED"
     assert "postgresql://me@127.0.0.1:1/db cannot be reached" in run.message
@@ -155,6 +212,13 @@ def test_a_password_is_told_nowhere(
     told = f"{run} {alarms} {list(platform.journal.entries('default'))} {caplog.text}"
     assert "cannot be reached" in str(alarms)
     assert "hunter2" not in told
+    assert "data.engine of project 'fraud' holds a password, which is kept with the project." in caplog.text
+    text = (folder / "bailiwick.yaml").read_text()
+    (folder / "bailiwick.yaml").write_text(text.replace("trials: 2", "trials: 3"))
+    assert apply_project(platform, admin, load_project(folder)).train.tune.trials == 3  # what was kept before may stay
+    (folder / "bailiwick.yaml").write_text(text.replace("hunter2", "hunter3"))
+    with pytest.raises(InvalidInput, match="holds a password"):
+        apply_project(platform, admin, load_project(folder))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +251,7 @@ def test_what_cannot_be_done_there_is_said_by_line_before_anything_runs(
 
 
 def test_an_engine_that_only_describes_is_refused(platform: Platform, admin: Actor, folder: Path) -> None:
-    there = There("duckdb", "mysql://me:secret@host/db", "t")
+    there = There("duckdb", "mysql://me@host/db", "t")
     (folder / "bailiwick.yaml").write_text(project_text(there), encoding="utf-8")
     run = run_steps(platform, admin, folder, "ingest")
     assert "Engine 'mysql://me@host/db'" in run.message

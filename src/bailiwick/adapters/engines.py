@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from bailiwick.adapters.spark.session import is_spark
 from bailiwick.core.errors import InvalidInput
 from bailiwick.data.engines.engine import Engine, engine_name
+from bailiwick.data.reading.secrets import resolved
 
 FORMS = (
     "duckdb", "duckdb:///FILE", "postgresql://…", "spark", "local[*]", "spark://HOST:PORT", "sc://HOST:PORT", "bigquery://PROJECT",
@@ -18,8 +19,10 @@ FORMS = (
 def open_engine(url: str, source: str, base: Path) -> Engine:
     """The engine at `url` over `source`: a table there, a SELECT, or (DuckDB, Spark) files; relative paths start at `base`.
 
+    A password or key in `url` may be `${NAME}`, a variable of this process's environment.
     Raises InvalidInput for a URL of no engine, MissingExtra naming the install line, Unavailable.
     """
+    url = resolved(url)
     scheme = urlsplit(url).scheme if "://" in url else url
     if is_spark(url):
         from bailiwick.adapters.spark.engine import SparkEngine

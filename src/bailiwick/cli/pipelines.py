@@ -124,11 +124,20 @@ def cancel(run: RunArgument, json: JsonOption = False) -> None:
 def apply_file(project: ProjectOption = Path("bailiwick.yaml"), json: JsonOption = False) -> None:
     """Let the platform act by the project file from now on. Runs nothing."""
     from bailiwick.lifecycle.configuration import apply_project
+    from bailiwick.pipelines.project_secrets import told
 
     read = _read(project)
     with open_session(create=True) as (platform, actor):
         applied = apply_project(platform, actor, read)
-    answer(f"Project {applied.name} is applied.", applied.document(), as_json=json)
+    _warn(applied)
+    answer(f"Project {applied.name} is applied.", told(applied), as_json=json)
+
+
+def _warn(project: Project) -> None:
+    from bailiwick.pipelines.project_secrets import warnings_of
+
+    for each in warnings_of(project):
+        say(f"warning: {each}", err=True)
 
 
 def _read(file: Path) -> Project:
@@ -154,6 +163,7 @@ def _submitted(
     from bailiwick.lifecycle.training.pipeline import training_pipeline
 
     project = apply_project(platform, actor, read)
+    _warn(project)
     pipeline = training_pipeline(platform, project, only=steps)
     return platform.pipelines.submit(actor, pipeline, {"project": project.name, **window, "reason": "started by hand"})
 

@@ -18,11 +18,12 @@ import pyarrow.compute as pc
 from bailiwick.core.errors import Conflict, InvalidInput
 from bailiwick.data.arrow_types import is_time
 from bailiwick.data.reading.columnar import ArrowReader, DeltaReader, ParquetReader
-from bailiwick.data.reading.databases import database_reader, is_database, without_password
+from bailiwick.data.reading.databases import database_reader, is_database
 from bailiwick.data.reading.delimited import DelimitedReader
 from bailiwick.data.reading.json_lines import JsonLinesReader
 from bailiwick.data.reading.model import NULLS, Allowance, FileMark, Reader, SourceOptions, one_of_each
 from bailiwick.data.reading.places import Place, is_remote, places
+from bailiwick.data.reading.secrets import without_password
 
 __all__ = [
     "NULLS",

@@ -11,6 +11,7 @@ from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.canonical import canonical_json
 from bailiwick.core.errors import NotFound
 from bailiwick.pipelines.project import Project, parse_project
+from bailiwick.pipelines.project_secrets import passwords_of, require_no_new_password
 from bailiwick.store.database import metadata
 from bailiwick.store.records import Records
 
@@ -33,12 +34,17 @@ class ProjectService:
         self._records = records
 
     def apply(self, actor: Actor, project: Project) -> Project:
-        """Keep the project as it is now. Applying the same file from the same folder changes nothing."""
+        """Keep the project as it is now. Applying the same file from the same folder changes nothing.
+
+        Raises InvalidInput for a password that is not kept already.
+        """
         actor.require(Permission.PIPELINES_RUN)
         folder = str(project.folder.resolve())
         row = self._row(actor.workspace, project.name)
         if row is not None and (row.digest, row.folder) == (project.digest, folder):
             return _project(row)
+        if passwords_of(project):
+            require_no_new_password(project, _project(row) if row is not None else None)
         values = {
             "folder": folder,
             "document": canonical_json(project.document()).decode(),

@@ -10,7 +10,8 @@ from bailiwick.core.errors import InvalidInput, MissingExtra, Unavailable
 from bailiwick.data.engines.engine import ConnectedEngine, Row, engine_name, no_rows
 from bailiwick.data.engines.model import Column
 from bailiwick.data.engines.postgresql_dialect import PostgresDialect, postgresql_column
-from bailiwick.data.reading.databases import PostgresReader, without_password
+from bailiwick.data.reading.databases import PostgresReader
+from bailiwick.data.reading.secrets import without_password
 
 if TYPE_CHECKING:
     import pyarrow as pa

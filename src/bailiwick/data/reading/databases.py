@@ -17,9 +17,9 @@ import pyarrow.csv as arrow_csv
 from bailiwick.core.errors import InvalidInput, MissingExtra, Unavailable
 from bailiwick.data.duck import in_utc
 from bailiwick.data.reading.model import BATCH_ROWS, Reader, one_of_each
+from bailiwick.data.reading.secrets import resolved, without_password
 
 SCHEMES = ("postgresql", "postgres", "sqlite", "duckdb")
-_PASSWORD = re.compile(r"(://[^/:@\s]*):[^@/\s]+@")
 _QUERY = re.compile(r"[?&]query=")
 _COPY_BYTES = 8 << 20
 _COLUMN = re.compile(r"In CSV column #(\d+): (?:CSV conversion error to )?")
@@ -43,11 +43,6 @@ _NUMERIC = 1700
 def is_database(source: str) -> bool:
     """Whether `source` is the URL of a database."""
     return source.partition("://")[0] in SCHEMES and "://" in source
-
-
-def without_password(source: str) -> str:
-    """What a record may say of a source."""
-    return _PASSWORD.sub(r"\1:***@", source)
 
 
 def database_reader(source: str, query: str, base: Path) -> Reader:
@@ -257,7 +252,7 @@ class PostgresReader:
         except ImportError:
             raise MissingExtra.of("postgres", "psycopg") from None
         try:
-            with psycopg.connect(self._url.replace("postgres://", "postgresql://", 1)) as connection:
+            with psycopg.connect(resolved(self._url).replace("postgres://", "postgresql://", 1)) as connection:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 connection.execute("SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'")
                 yield connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,12 +25,17 @@ from bailiwick.lifecycle.standing import opened
 from bailiwick.lifecycle.training.declared import declared_features
 from bailiwick.pipelines.model import JSON, StepContext
 from bailiwick.pipelines.project import Project
+from bailiwick.pipelines.project_secrets import warnings_of
 from bailiwick.pipelines.sections import Reading
+
+_log = logging.getLogger(__name__)
 
 
 def ingest(platform: Platform, project: Project, context: StepContext) -> Mapping[str, JSON]:
     """Read the project's source, keep the rows of [start, end) event time, and make them a snapshot."""
     config = project.data
+    for each in warnings_of(project):
+        _log.warning("%s", each)
     if config.engine:
         return _ingest_there(platform, project, context)
     context.progress(0.1, f"reading {without_password(config.source)}")
