@@ -228,6 +228,7 @@ def test_an_unknown_name_is_one_sentence_and_exit_3(
         (("rollout", "start", "late", "--model", "flights", "--version", "1", "--ramp", "50,5"), "must rise"),
         (("users", "create", "x", "--role", "editr"), "Did you mean 'editor'?"),
         (("run", "--resume", "x", "--start", "2013-01-01"), "leave out"),
+        (("run", "--resume", "x", "--force"), "leave out"),
         (("run", "--start", "yesterday"), "'yesterday' is not an ISO 8601 time"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

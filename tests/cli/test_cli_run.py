@@ -65,6 +65,11 @@ def test_a_run_finishes_and_says_what_came_of_it(project: Path) -> None:
     assert again.err == ""
     verified = process("models", "verify", "small", 1, folder=project)
     assert verified.code == 0, verified.out
+    same = process("run", folder=project)
+    assert "Nothing changed: small version 1 is this." in same.out
+    assert "is registered" not in same.out
+    forced = process("run", "--force", folder=project)
+    assert "small version 2 is registered." in forced.out
 
 
 def test_a_run_that_fails_shows_the_message_and_keeps_the_traceback(project: Path) -> None:

@@ -112,6 +112,18 @@ def test_registering_a_run_again_returns_its_version(records: Records, registry:
     assert register(registry, admin, "other", run_id="r1").number == 1
 
 
+def test_the_newest_version_is_the_highest_that_is_not_deleted(
+    registry: RegistryService, admin: Actor, stranger: Actor
+) -> None:
+    assert registry.newest_version("default", "late") is None
+    made = [register(registry, admin, run_id=f"r{n}") for n in range(11)]
+    register(registry, admin, "later", run_id="r")
+    assert registry.newest_version("default", "late") == made[-1]
+    registry.delete_version(admin, "late", 11, reason="x")
+    assert registry.newest_version("default", "late") == made[-2]
+    assert registry.newest_version(stranger.workspace, "late") is None
+
+
 def test_eight_threads_get_consecutive_numbers(registry: RegistryService, admin: Actor) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda n: register(registry, admin, run_id=f"r{n}").number, range(24)))

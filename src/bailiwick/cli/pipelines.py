@@ -61,20 +61,27 @@ def run(
     start: Annotated[str | None, typer.Option(help="Use data from this event time on (ISO 8601, UTC).")] = None,
     end: Annotated[str | None, typer.Option(help="Use data before this event time (ISO 8601, UTC).")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this failed, cancelled or interrupted run.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Register a version even where it is the newest one again.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Run the project's pipeline. What has not changed since an earlier run is not done again."""
+    """Run the project's pipeline. What has not changed since an earlier run is not done again, nor registered again."""
     # OpenMP threads that wait by spinning starve everything else on a busy machine; read once, when LightGBM loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if resume is not None and (steps or start or end):
-        raise InvalidInput("--resume goes on with a run as it was started; leave out steps, --start and --end.")
-    window = {"start": _moment("--start", start), "end": _moment("--end", end)}
+    if resume is not None and (steps or start or end or force):
+        raise InvalidInput(
+            "--resume goes on with a run as it was started; leave out steps, --start, --end and --force."
+        )
+    asked: dict[str, int | bool | None] = {"start": _moment("--start", start), "end": _moment("--end", end)}
+    if force:
+        asked["force"] = True
     read = None if resume is not None else _read(project)
     with open_session(create=read is not None) as (platform, actor):
         if read is None:
             submitted = platform.pipelines.resume(actor, _run_id(platform, actor, str(resume)))
         else:
-            submitted = _submitted(platform, actor, read, steps, window)
+            submitted = _submitted(platform, actor, read, steps, asked)
         logged = _log_to(platform.settings.home.resolve() / "logs" / "runs.log")
         finished, notes = _execute(platform, actor, submitted, quiet=json)
     if json:
@@ -157,7 +164,7 @@ def _read(file: Path) -> Project:
 
 
 def _submitted(
-    platform: Platform, actor: Actor, read: Project, steps: list[str] | None, window: dict[str, int | None]
+    platform: Platform, actor: Actor, read: Project, steps: list[str] | None, asked: dict[str, int | bool | None]
 ) -> PipelineRun:
     from bailiwick.lifecycle.configuration import apply_project
     from bailiwick.lifecycle.training.pipeline import training_pipeline
@@ -165,7 +172,7 @@ def _submitted(
     project = apply_project(platform, actor, read)
     _warn(project)
     pipeline = training_pipeline(platform, project, only=steps)
-    return platform.pipelines.submit(actor, pipeline, {"project": project.name, **window, "reason": "started by hand"})
+    return platform.pipelines.submit(actor, pipeline, {"project": project.name, **asked, "reason": "started by hand"})
 
 
 def _moment(option: str, text: str | None) -> int | None:
@@ -239,7 +246,10 @@ def _print_next(run: PipelineRun) -> None:
         return
     outputs = {step.name: step.outputs for step in run.steps if step.status.is_done}
     registered, proposed = outputs.get("register", {}), outputs.get("propose", {})
-    if registered:
+    if registered.get("unchanged"):
+        same = f"{registered['model']} version {registered['version']}"
+        say(f"Nothing changed: {same} is this. `bailiwick run --force` registers it once more.")
+    elif registered:
         say(f"{registered['model']} version {registered['version']} is registered.")
     if proposed.get("request"):
         say(f"It waits for approval: bailiwick models approve {short(str(proposed['request']))}")

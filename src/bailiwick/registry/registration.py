@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 
 from bailiwick.core.actor import Actor, Permission
 from bailiwick.core.errors import Conflict, InvalidInput, NotFound
@@ -289,6 +289,14 @@ class VersionVerbs(ContentVerbs):
             if not found:
                 require_model(connection, workspace, model)
         return found
+
+    def newest_version(self, workspace: str, model: str) -> ModelVersion | None:
+        """The version with the highest number that is not deleted; None also for an unknown model."""
+        here = (versions.c.workspace == workspace, versions.c.model == model, versions.c.deleted.is_(None))
+        highest = select(func.max(versions.c.number)).where(*here).scalar_subquery()
+        with self._records.read() as connection:
+            found = load_versions(connection, workspace, versions.c.model == model, versions.c.number == highest)
+        return found[0] if found else None
 
     def version_of_run(self, workspace: str, model: str, run_id: str) -> ModelVersion | None:
         """The version that a run registered as a package of a model, unless it is deleted."""

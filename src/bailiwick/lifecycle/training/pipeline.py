@@ -38,7 +38,7 @@ _BODIES = {
     "register": ("record_steps", "register"),
     "propose": ("record_steps", "propose"),
 }
-_READS = {"ingest": ("start", "end"), "tune": ("retrain",), "register": ("reason",)}
+_READS = {"ingest": ("start", "end"), "tune": ("retrain",), "register": ("reason", "force")}
 """The run's parameters that each step may see; the others neither matter to it nor spoil its cache."""
 _CACHED = frozenset({"features", "tune"})
 """Steps with no effect but their outputs, and worth the keeping; the others are quick, or write records."""

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.lifecycle.training.pipeline import training_pipeline
-from bailiwick.pipelines.model import PipelineRun, PipelineStep
+from bailiwick.pipelines.model import JSON, PipelineRun, PipelineStep
 from bailiwick.server.api.route import Call, Nothing
 
 Milliseconds = Annotated[int, Meta(ge=0, le=2**53)]
@@ -65,7 +65,7 @@ class PipelineRuns(Struct, frozen=True):
 class SubmitRun(Struct, frozen=True, forbid_unknown_fields=True):
     """A run of a project's pipeline on rows with event time in [start, end), UTC milliseconds; `steps` and what they need.
 
-    A `key` makes the call safe to repeat: one that this pipeline has seen returns the run it began.
+    With `force` a version is registered even where it is the newest one again. A `key` makes the call safe to repeat: one that this pipeline has seen returns the run it began.
     """
 
     project: Annotated[str, Meta(min_length=1, max_length=250)]
@@ -74,6 +74,7 @@ class SubmitRun(Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[str, ...] = ()
     reason: Annotated[str, Meta(max_length=2000)] = "asked for through the API"
     key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    force: bool = False
 
 
 def submit_pipeline_run(call: Call[Nothing, SubmitRun]) -> PipelineRunView:
@@ -83,7 +84,14 @@ def submit_pipeline_run(call: Call[Nothing, SubmitRun]) -> PipelineRunView:
         raise InvalidInput(f"start {wanted.start} must lie before end {wanted.end}.")
     project = call.platform.projects.project(call.workspace, wanted.project)
     pipeline = training_pipeline(call.platform, project, only=wanted.steps or None)
-    params = {"project": project.name, "start": wanted.start, "end": wanted.end, "reason": wanted.reason}
+    params: dict[str, JSON] = {
+        "project": project.name,
+        "start": wanted.start,
+        "end": wanted.end,
+        "reason": wanted.reason,
+    }
+    if wanted.force:
+        params["force"] = True
     return view_of(call.platform.pipelines.submit(call.actor, pipeline, params, trigger="api", key=wanted.key))
 
 
