@@ -31,6 +31,8 @@ from tests_support import postgres
             True,
         ),
         ("snowflake://u@a/d/s?warehouse=W&token=t", "snowflake://u@a/d/s?warehouse=W&token=***", True),
+        ("sc://h:443/;use_ssl=true;token=hush;user_id=u", "sc://h:443/;use_ssl=true;token=***;user_id=u", True),
+        ("sc://h:443/;token=${PW}?spark.x=1", "sc://h:443/;token=***?spark.x=1", False),
         ("postgresql://me@db/w?query=SELECT * FROM t WHERE u = '&password=x'", None, False),
         ("postgresql://me@db:5432/w", None, False),
         ("https://host:8443/a@b.csv", None, False),
@@ -74,6 +76,16 @@ def test_sources_and_engines_are_opened_with_it_and_never_named_with_it(
         monkeypatch.delenv("WAREHOUSE_PW")
         with pytest.raises(InvalidInput, match="WAREHOUSE_PW"):
             open_engine(_with_password(url, "${WAREHOUSE_PW}"), "SELECT 1 AS one", tmp_path)
+
+
+@pytest.mark.parametrize("url", ["databricks://:443?token=${WAREHOUSE_PW}", "snowflake://:443?token=${WAREHOUSE_PW}"])
+def test_an_engine_that_is_told_too_little_is_named_without_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_PW", "hush")
+    with pytest.raises(InvalidInput, match="names no") as refused:
+        open_engine(url, "t", tmp_path)
+    assert "hush" not in str(refused.value)
 
 
 def _with_password(url: str, password: str) -> str:

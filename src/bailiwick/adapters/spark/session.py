@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from bailiwick.core.errors import BailiwickError, Conflict, InvalidInput, MissingExtra, Unavailable
+from bailiwick.data.engines.engine import engine_name
 
 _RAISED = re.compile(r"[A-Za-z_][\w.]*: ")  # how Python ends a traceback
 _URL = re.compile(r"(spark|yarn|local|local\[.+\]|(spark|k8s|sc)://[^?]+)(\?.*)?")
@@ -74,7 +75,7 @@ def open_session(url: str) -> tuple[Any, bool]:
         with _python_of(address):
             return builder.getOrCreate(), active is None
     except (PySparkException, Py4JError, OSError, RuntimeError) as error:
-        raise Unavailable(f"Spark at {address} does not start: {first_line(error)}.",
+        raise Unavailable(f"Spark at {engine_name(address)} does not start: {first_line(error)}.",
                           hint="Spark 4 needs Java 17 or later; set JAVA_HOME if it is not found.") from error  # fmt: skip
 
 
@@ -140,7 +141,7 @@ def _refuse_another(active: Any, address: str) -> None:
     connected = type(active).__module__.startswith("pyspark.sql.connect")
     if connected != address.startswith("sc://") or (not connected and active.sparkContext.master != address):
         there = "Spark Connect" if connected else active.sparkContext.master
-        raise Conflict(f"This process has a session of {there}, and can have none of {address}.",
+        raise Conflict(f"This process has a session of {there}, and can have none of {engine_name(address)}.",
                        hint="Name it `spark`, or stop it.")  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from bailiwick.adapters.warehouses.cursors import as_ours, rows_of
 from bailiwick.core.errors import InvalidInput, MissingExtra
-from bailiwick.data.engines.engine import ConnectedEngine, Row
+from bailiwick.data.engines.engine import ConnectedEngine, Row, engine_name
 from bailiwick.data.engines.model import Column
 from bailiwick.data.engines.spark_dialect import DatabricksDialect, spark_column
 
@@ -26,7 +26,8 @@ class DatabricksEngine(ConnectedEngine):
         parts = urlsplit(url)
         if not parts.hostname or len(parts.path) < 2:
             raise InvalidInput(
-                f"Engine {url!r} names no warehouse.", hint="Write databricks://HOST/sql/1.0/warehouses/ID."
+                f"Engine {engine_name(url)!r} names no warehouse.",
+                hint="Write databricks://HOST/sql/1.0/warehouses/ID.",
             )
         try:
             from databricks import sql

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bailiwick.adapters.warehouses.cursors import as_ours, rows_of
 from bailiwick.core.errors import InvalidInput, MissingExtra
-from bailiwick.data.engines.engine import ConnectedEngine, Row
+from bailiwick.data.engines.engine import ConnectedEngine, Row, engine_name
 from bailiwick.data.engines.model import Column
 from bailiwick.data.engines.snowflake_dialect import SnowflakeDialect, snowflake_column
 
@@ -35,7 +35,7 @@ class SnowflakeEngine(ConnectedEngine):
         parts = urlsplit(url)
         if not parts.hostname:
             raise InvalidInput(
-                f"Engine {url!r} names no account.", hint="Write snowflake://USER@ACCOUNT/DATABASE/SCHEMA."
+                f"Engine {engine_name(url)!r} names no account.", hint="Write snowflake://USER@ACCOUNT/DATABASE/SCHEMA."
             )
         try:
             from snowflake import connector

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from bailiwick.data.engines.dialect import Dialect
 from bailiwick.data.engines.model import Column
+from bailiwick.data.reading.secrets import without_password
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +84,7 @@ def engine_name(url: str) -> str:
     address = url.partition("?")[0]
     scheme, slashes, rest = address.partition("://")
     who, at, place = rest.rpartition("@")
-    return f"{scheme}{slashes}{who.partition(':')[0]}{at}{place}"
+    return without_password(f"{scheme}{slashes}{who.partition(':')[0]}{at}{place}")
 
 
 def no_rows(schema: pa.Schema) -> pa.RecordBatch:

@@ -10,10 +10,10 @@ from urllib.parse import quote
 from bailiwick.core.errors import InvalidInput
 
 _OF_USER = re.compile(r"(://[^/:@\s]*:)([^@/\s]+)(?=@)")
-_OF_SETTING = re.compile(
-    r"([?&][^=&\s]*(?:password|passwd|pwd|secret|token|access[._-]?key|private[._-]?key)[^=&\s]*=)([^&\s]+)",
-    re.IGNORECASE,
-)
+_WORDS = r"(?:password|passwd|pwd|secret|token|access[._-]?key|private[._-]?key)"
+_OF_SETTING = re.compile(rf"([?&][^=&\s]*{_WORDS}[^=&\s]*=)([^&\s]+)", re.IGNORECASE)
+_OF_CONNECT = re.compile(rf"(;[^=;&?\s]*{_WORDS}[^=;&?\s]*=)([^;&?\s]+)", re.IGNORECASE)
+"""Spark Connect has its own behind semicolons."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _QUERY = re.compile(r"[?&]query=")
 _OURS = "BAILIWICK_"
@@ -58,6 +58,6 @@ def _replaced(address: str, put: Callable[[str], str]) -> str:
     begin = next(iter(_QUERY.finditer(address)), None)
     end = begin.start() if begin else len(address)
     url = address[:end]
-    for pattern in (_OF_USER, _OF_SETTING):
+    for pattern in (_OF_USER, _OF_SETTING, *([_OF_CONNECT] if url.startswith("sc://") else [])):
         url = pattern.sub(lambda found: found[1] + put(found[2]), url)
     return url + address[end:]
