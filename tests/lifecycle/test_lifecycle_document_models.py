@@ -158,6 +158,15 @@ def test_columns_that_are_answered_together_only_become_documents(
     assert asked(platform, version, tmp_path, {"dataframe_records": [{"x": 1}, {"x": 4}]}) == [2.5]
 
 
+@pytest.mark.parametrize(
+    "answer", ["{'choices': [1], 'said': {'x': 1}}", "[{'a': 1}, {'b': 2}]", "'one text'", "{1, 2}", "None"]
+)
+def test_answers_that_are_no_table_become_documents(packaged: Packaged, tmp_path: Path, answer: str) -> None:
+    code = f"class Model:\n    def predict(self, asked): return {answer}"
+    version = packaged(logged(tmp_path / "m", code, inputs=signature({"x": np.arange(20.0)})))
+    assert version.signature["documents"] is True, version.parity
+
+
 def test_it_is_exported_imported_and_deployed_like_any_other(
     platform: Platform, admin: Actor, packaged: Packaged, tmp_path: Path
 ) -> None:

@@ -39,7 +39,11 @@ class Loaded:
             for place, name in enumerate(names):
                 given[name] = values[:, place] if len(names) > 1 else values
         rows = len(arrays[0])
-        outputs = normal(self._predicted(self._rows(given), head.get("params")))
+        found = self._predicted(self._rows(given), head.get("params"))
+        try:
+            outputs = normal(found)
+        except Exception as error:  # noqa: BLE001 - of whatever the model answered with
+            raise Uneven(f"what the model answered is no table: {type(error).__name__}: {error}") from None
         for name, values in outputs:
             if values.ndim == 0 or len(values) != rows:
                 raise Uneven(f"the model answered {rows} rows with {name} of shape {list(values.shape)}")
@@ -96,7 +100,7 @@ def array_of(values: Any) -> Any:
     import numpy as np
 
     array = np.asarray(values)
-    if array.dtype == object and len(array) and not isinstance(array.ravel()[0], str):
+    if array.dtype == object and array.size and not isinstance(array.ravel()[0], str):
         try:
             return np.array(array.tolist())
         except ValueError:
