@@ -27,6 +27,7 @@ def read(text: str) -> tuple[Clause, ...]:
         ("metrics.`val loss` <= -1.5e-3", Clause("metric", "val loss", "<=", -1.5e-3)),
         ("metrics.loss<.5", Clause("metric", "loss", "<", 0.5)),
         ("params.lr = '0.1'", Clause("param", "lr", "=", "0.1")),
+        ("params.'a b' = 'x'", Clause("param", "a b", "=", "x")),
         ('params."a.b" != "it is"', Clause("param", "a.b", "!=", "it is")),
         ("tags.mlflow.source.name LIKE '%x%'", Clause("tag", "mlflow.source.name", "LIKE", "%x%")),
         ("tags.`mlflow.prompt.is_prompt` != 'true'", Clause("tag", "mlflow.prompt.is_prompt", "!=", "true")),

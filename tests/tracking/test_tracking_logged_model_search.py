@@ -108,10 +108,25 @@ def _measured(model: LoggedModel, scopes: Sequence[DatasetScope]) -> list[ModelM
     return [each for each in model.metrics if not scopes or each.dataset_name in names]
 
 
+def _told(points: Sequence[ModelMetric]) -> ModelMetric | None:
+    """The last by step, time and value, in which NaN counts as 0."""
+    if not points:
+        return None
+    last = max((each.step, each.time, _kept(each.value)) for each in points)
+    return min(
+        (each for each in points if (each.step, each.time, _kept(each.value)) == last),
+        key=lambda each: (dataset_key(each.dataset_name, each.dataset_digest), math.isnan(each.value)),
+    )
+
+
+def _kept(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
+
+
 def _meets(model: LoggedModel, clause: Clause, scopes: Sequence[DatasetScope]) -> bool:
     if clause.entity == "metrics":
-        points = [each for each in _measured(model, scopes) if each.key == clause.key]
-        return any(COMPARE[clause.comparator](each.value, clause.value) for each in points)
+        told = _told([each for each in _measured(model, scopes) if each.key == clause.key])
+        return told is not None and COMPARE[clause.comparator](told.value, clause.value)
     if clause.entity == "attributes":
         text = model.name if clause.key == "name" else model.type
         return COMPARE[clause.comparator](text, clause.value)
@@ -133,10 +148,12 @@ def _found(
     ]
 
 
-def _sorted(models: Sequence[LoggedModel], orders: Sequence[ModelOrder]) -> list[LoggedModel]:
+def _sorted(
+    models: Sequence[LoggedModel], orders: Sequence[ModelOrder], scopes: Sequence[DatasetScope]
+) -> list[LoggedModel]:
     rows = sorted(models, key=lambda model: (-model.created, model.id))
     for order in reversed(orders):
-        rows.sort(key=lambda model, order=order: _position(model, order))  # type: ignore[misc]
+        rows.sort(key=lambda model, order=order: _position(model, order, scopes))  # type: ignore[misc]
     return rows
 
 
@@ -148,24 +165,16 @@ class _Reversed:
         return other.value < self.value  # type: ignore[operator,no-any-return]
 
 
-def _position(model: LoggedModel, order: ModelOrder) -> tuple[object, ...]:
+def _position(model: LoggedModel, order: ModelOrder, scopes: Sequence[DatasetScope]) -> tuple[object, ...]:
     if order.field == "creation_timestamp":
         return (model.created if order.ascending else -model.created,)
     if order.field == "model_id":
         return (model.id if order.ascending else _Reversed(model.id),)
     key = order.field.partition(".")[2].strip("`")
-    points = [each for each in model.metrics if each.key == key and order.dataset_name in {"", each.dataset_name}]
-    if not points:
+    points = [each for each in _measured(model, scopes) if each.key == key]
+    last = _told([each for each in points if order.dataset_name in {"", each.dataset_name}])
+    if last is None:
         return 2, 0.0
-    latest = max((each.time, each.step) for each in points)
-    last = min(
-        (each for each in points if (each.time, each.step) == latest),
-        key=lambda each: (
-            dataset_key(each.dataset_name, each.dataset_digest),
-            0.0 if math.isnan(each.value) else each.value,
-            math.isnan(each.value),
-        ),
-    )
     if math.isnan(last.value):
         return 1, 0.0
     return 0, last.value if order.ascending else -last.value
@@ -235,7 +244,7 @@ def test_a_search_finds_what_looking_at_each_model_would(
             break
     assert not token
     within = [model for model in made if model.experiment_id in asked]
-    assert found == [model.id for model in _sorted(_found(within, clauses, scopes), orders)]
+    assert found == [model.id for model in _sorted(_found(within, clauses, scopes), orders, scopes)]
 
 
 def _clauses(text: str) -> tuple[Clause, ...]:
@@ -258,6 +267,9 @@ def world(records: Records, admin: Actor, clock: FakeClock) -> World:
         ("status = 'LOGGED_MODEL_READY'", ["two"]),
         ("status = 'ready'", ["two"]),
         ("status != 'PENDING'", ["two"]),
+        ("status IN ('LOGGED_MODEL_READY', 'LOGGED_MODEL_UPLOAD_FAILED')", ["two"]),
+        ("status NOT IN ('ready')", ["three", "one"]),
+        ("name = 1", []),
         ("creation_time > 0 AND last_updated_timestamp_ms > 0", ["three", "two", "one"]),
         ("creation_timestamp < 0", []),
         ("creation_timestamp < 99999999999999999999999999", ["three", "two", "one"]),
@@ -276,7 +288,6 @@ def test_attributes_are_known_by_mlflows_names(world: World, admin: Actor, text:
         ("nobody = 'x'", "nobody"),
         ("name > 'x'", r"Invalid comparison operator for attributes\.name: '>'"),
         ("metrics.foo LIKE 'x'", r"Invalid comparison operator for metrics\.foo"),
-        ("name = 1", "put 1 in quotes"),
         ("metrics.m = 'x'", "is a number"),
         ("creation_time = 'x'", "is a number"),
         ("name IS NULL", "Invalid comparison operator"),
@@ -301,6 +312,31 @@ def test_an_ordering_that_makes_no_sense_is_refused(world: World) -> None:
         service.search("default", experiments, order_by=[ModelOrder("name")] * 11)
     with pytest.raises(LimitExceeded, match="A pattern has at most 1000 characters"):
         service.search("default", experiments, clauses=[Clause("attributes", "name", "LIKE", "%" * 1001)])
+
+
+def test_a_text_is_what_was_written_where_no_quotes_are(records: Records, admin: Actor, clock: FakeClock) -> None:
+    plain = {"experiment": 0, "type": "", "tags": {}, "metrics": [], "apart": 1}
+    described = [{**plain, "name": name, "params": {"lr": lr}} for name, lr in [("a", "0.010"), ("b", "0.01")]]
+    service, _, experiments = _world(records, admin, clock, described)
+    for text, names in (("params.lr = 0.01", ["b"]), ("params.lr = 0.010", ["a"]), ("params.lr LIKE 0", [])):
+        found = service.search("default", experiments, clauses=_clauses(text)).models
+        assert [model.name for model in found] == names, text
+
+
+def test_a_checkpoint_is_not_what_a_metric_says_now(records: Records, admin: Actor, clock: FakeClock) -> None:
+    plain = {"experiment": 0, "type": "", "params": {}, "tags": {}, "apart": 1}
+    points = [("m", 0.1, 9, 0, ""), ("m", 0.9, 5, 10, "")]  # the later step was written earlier
+    service, _, experiments = _world(records, admin, clock, [{**plain, "name": "one", "metrics": points}])
+    for text, found in (("metrics.m < 0.5", 0), ("metrics.m > 0.5", 1), ("metrics.m != 0.9", 0)):
+        assert len(service.search("default", experiments, clauses=_clauses(text)).models) == found, text
+
+
+def test_a_status_is_sorted_by_how_far_the_model_has_come(world: World, admin: Actor) -> None:
+    service, made, experiments = world
+    service.finalize(admin, made[0].id, "FAILED")
+    service.finalize(admin, made[1].id, "READY")
+    found = service.search("default", experiments, order_by=[ModelOrder("status")]).models
+    assert [model.status for model in found] == ["PENDING", "READY", "FAILED"]
 
 
 def test_no_experiments_means_no_models(world: World) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bailiwick.core.errors import InvalidInput, LimitExceeded
 
@@ -19,7 +19,7 @@ Value = str | int | float | tuple[str, ...] | None
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"\w[\w\-]*")
 _QUOTED = re.compile(r'`[^`]*`|"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'')
-_KEY = re.compile(r'`[^`]+`|"[^"]+"|[\w\-./:]+')
+_KEY = re.compile(r'`[^`]+`|"[^"]+"|\'[^\']+\'|[\w\-./:]+')
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)(?![\w.])")
 _COMPARATOR = re.compile(
     r"!=|<>|>=|<=|=|>|<|(?:NOT\s+IN|IS\s+NOT\s+NULL|IS\s+NULL|NOT\s+LIKE|ILIKE|RLIKE|LIKE|IN)\b", re.IGNORECASE
@@ -32,12 +32,16 @@ _IN = frozenset({"IN", "NOT IN"})
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One comparison. `comparator` is upper case (`IN` and `NOT IN` have a tuple as value, `IS NULL` has None)."""
+    """One comparison. `comparator` is upper case (`IN` and `NOT IN` have a tuple as value, `IS NULL` has None).
+
+    `written` is a number as it was spelled, for those who take it for a text; "" for other values.
+    """
 
     entity: str
     key: str
     comparator: str
     value: Value
+    written: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,9 @@ def _clause(scanner: _Scanner, entities: Mapping[str, str], default: str) -> Cla
     comparator = " ".join(found.upper().split()).replace("<>", "!=")
     if comparator in _IS_NULL:
         return Clause(entity, key, comparator, None)
-    return Clause(entity, key, comparator, _listed(scanner) if comparator in _IN else _value(scanner))
+    if comparator in _IN:
+        return Clause(entity, key, comparator, _listed(scanner))
+    return Clause(entity, key, comparator, *_value(scanner))
 
 
 def _identifier(scanner: _Scanner, entities: Mapping[str, str], default: str) -> tuple[str, str]:
@@ -102,20 +108,21 @@ def _identifier(scanner: _Scanner, entities: Mapping[str, str], default: str) ->
     key = scanner.take(_KEY)
     if not key:
         raise scanner.refusal("a key, in backticks if it has spaces")
-    return entity, key[1:-1] if key[0] in '`"' else key
+    return entity, key[1:-1] if key[0] in "`\"'" else key
 
 
-def _value(scanner: _Scanner) -> str | int | float:
+def _value(scanner: _Scanner) -> tuple[str | int | float, str]:
+    """A value, and how it was written if it is a number."""
     quoted = scanner.take(_QUOTED)
     if quoted:
-        return _unquoted(quoted)
+        return _unquoted(quoted), ""
     number = scanner.take(_NUMBER)
     if not number:
         raise scanner.refusal("a number, or a text in quotes")
     try:
-        return int(number)
+        return int(number), number
     except ValueError:
-        return float(number)
+        return float(number), number
 
 
 def _listed(scanner: _Scanner) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -76,6 +76,8 @@ MAX_ORDERINGS = 10
 _STATUS_PREFIX = "LOGGED_MODEL_"
 _INTEGER = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _TEXT = Annotated[str, Meta(pattern="^[^\x00]*$")]
+_PROGRESS = case({str(status): place for place, status in enumerate(LoggedModelStatus)}, value=columns.status, else_=-1)
+"""A status as MLflow sorts it: by its number there, which is how far the model has come."""
 _MISSING = 2  # ranks after a number (0) and NaN (1), whichever way the numbers are sorted
 
 
@@ -117,7 +119,7 @@ def page_of_ids(
 
     Raises InvalidInput for a clause or ordering that logged models do not have, or for another query's token.
     """
-    keys, bound = sort_keys(query.order_by), _bound(query)
+    keys, bound = sort_keys(query.order_by, query.datasets), _bound(query)
     after = page_position(token, bound, tuple(key.kind for key in keys)) if token else []
     page = page_query(workspace, query, connection.dialect.name, keys=keys, after=after)
     rows = connection.execute(page.limit(limit + 1)).all()
@@ -150,26 +152,28 @@ def matching_ids(workspace: str, query: Query, dialect: str) -> Select[Any]:
     )
 
 
-def sort_keys(order_by: Sequence[ModelOrder]) -> list[SortKey]:
+def sort_keys(order_by: Sequence[ModelOrder], datasets: Sequence[DatasetScope] = ()) -> list[SortKey]:
     """The columns to sort by, the last ones newest first and then by id, so that no two models are equal."""
     keys: list[SortKey] = []
     for order in order_by:
-        keys += _keys_of(order)
+        keys += _keys_of(order, datasets)
     return [*keys, SortKey(columns.created, False, _INTEGER), SortKey(columns.id, True, _TEXT)]
 
 
-def _keys_of(order: ModelOrder) -> list[SortKey]:
+def _keys_of(order: ModelOrder, datasets: Sequence[DatasetScope]) -> list[SortKey]:
     entity, dot, key = order.field.partition(".")
     if not dot:
         if order.field in TIMES:
             return [SortKey(TIMES[order.field], order.ascending, _INTEGER)]
+        if order.field == "status":
+            return [SortKey(_PROGRESS, order.ascending, _INTEGER)]
         if order.field not in TEXTS:
             known = ", ".join([*TEXTS, *TIMES, "metrics.<key>"])
             raise InvalidInput(f"Invalid order by field name: {order.field!r}. Use one of: {known}.")
         return [SortKey(TEXTS[order.field], order.ascending, _TEXT)]
     if ENTITIES.get(entity) != METRIC:
         raise InvalidInput(f"Invalid order by field name: {order.field!r}. Only metrics are supported.")
-    here = [model_metrics.c.key == key.strip("`")]
+    here = _points(key.strip("`"), datasets)
     if order.dataset_name:
         here.append(model_metrics.c.dataset_name == order.dataset_name)
     if order.dataset_digest:
@@ -179,12 +183,17 @@ def _keys_of(order: ModelOrder) -> list[SortKey]:
     return [SortKey(rank, True, _INTEGER), SortKey(case((value.is_(None), 0.0), else_=value), order.ascending, float)]
 
 
+def _points(key: str, datasets: Sequence[DatasetScope]) -> list[ColumnElement[bool]]:
+    """Measurements of that key: on one of the datasets, where they are given."""
+    return [model_metrics.c.key == key, *([_within(datasets)] if datasets else [])]
+
+
 def _latest(column: ColumnElement[Any], here: list[ColumnElement[bool]]) -> ScalarSelect[Any]:
-    """Of the model's measurements: the last by time, then step; of two runs at one moment, that of the lower id."""
+    """Of the model's measurements the one that tells a metric: the last by step, time and value, as with runs."""
     order = model_metrics.c
     query = select(column).where(order.model_id == columns.id, *here).correlate(logged_models)
-    last = query.order_by(order.time.desc(), order.step.desc(), order.run_id, order.dataset, order.value, order.is_nan)
-    return last.limit(1).scalar_subquery()
+    last = query.order_by(order.step.desc(), order.time.desc(), order.value.desc(), order.run_id, order.dataset)
+    return last.order_by(order.is_nan).limit(1).scalar_subquery()
 
 
 def _after(keys: Sequence[SortKey], values: Sequence[Any]) -> ColumnElement[bool]:
@@ -199,29 +208,35 @@ def _after(keys: Sequence[SortKey], values: Sequence[Any]) -> ColumnElement[bool
 
 def _condition(clause: Clause, datasets: Sequence[DatasetScope], dialect: str) -> ColumnElement[bool]:
     if clause.entity == METRIC:
-        return _measured(
-            model_metrics.c.key == clause.key,
-            measured_condition(model_metrics.c.value, model_metrics.c.is_nan, clause),
-            *([_within(datasets)] if datasets else []),
-        )
+        meets = measured_condition(model_metrics.c.value, model_metrics.c.is_nan, clause)
+        return _latest(case((meets, 1), else_=0), _points(clause.key, datasets)) == 1
     if clause.entity in {PARAM, TAG}:
         return _has_text(model_params if clause.entity == PARAM else model_tags, clause, dialect)
     if clause.key in TIMES:
         return number_condition(TIMES[clause.key], clause)
     if clause.key not in TEXTS:
         raise InvalidInput.choice("Attribute of logged models", clause.key, [*TEXTS, *TIMES])
-    return text_condition(TEXTS[clause.key], _said_plainly(clause), dialect)
+    return text_condition(TEXTS[clause.key], _said_plainly(_as_text(clause)), dialect)
+
+
+def _as_text(clause: Clause) -> Clause:
+    """MLflow takes an unquoted number for the text that was written: it advises `params.lr = 0.01` itself."""
+    return replace(clause, value=clause.written) if clause.written else clause
 
 
 def _said_plainly(clause: Clause) -> Clause:
     """A status may be named as its enum on the wire has it: LOGGED_MODEL_READY is READY."""
-    if clause.key != "status" or not isinstance(clause.value, str) or clause.comparator not in {"=", "!="}:
+    if clause.key != "status" or clause.comparator not in {"=", "!=", "IN", "NOT IN"}:
         return clause
-    word = clause.value.upper().removeprefix(_STATUS_PREFIX)
-    word = {"UPLOAD_FAILED": LoggedModelStatus.FAILED, "STATUS_UNSPECIFIED": LoggedModelStatus.UNSPECIFIED}.get(
-        word, word
-    )
-    return Clause(clause.entity, clause.key, clause.comparator, str(word))
+    if isinstance(clause.value, tuple):
+        return replace(clause, value=tuple(map(_status, clause.value)))
+    return replace(clause, value=_status(str(clause.value)))
+
+
+def _status(word: str) -> str:
+    plain = word.upper().removeprefix(_STATUS_PREFIX)
+    failed = {"UPLOAD_FAILED": LoggedModelStatus.FAILED, "STATUS_UNSPECIFIED": LoggedModelStatus.UNSPECIFIED}
+    return str(failed.get(plain, plain))
 
 
 def _has_text(table: Table, clause: Clause, dialect: str) -> ColumnElement[bool]:
@@ -229,7 +244,7 @@ def _has_text(table: Table, clause: Clause, dialect: str) -> ColumnElement[bool]
     if clause.comparator in {"IS NULL", "IS NOT NULL"}:
         found = exists().where(*here).correlate(logged_models)
         return ~found if clause.comparator == "IS NULL" else found
-    condition = text_condition(table.c.value, clause, dialect)
+    condition = text_condition(table.c.value, _as_text(clause), dialect)
     return exists().where(*here, condition).correlate(logged_models)
 
 

@@ -167,9 +167,9 @@ class LoggedModelService:
     ) -> LoggedModelPage:
         """One page of the models of these experiments (none: no models) that meet every clause, newest first.
 
-        A clause on a metric holds when any measurement meets it: any on one of `datasets` where they are given, which
-        without such a clause ask for any measurement on one of them. Ordering by a metric takes the latest one; models
-        without it come last. A `token` is good for the same search only. Raises InvalidInput.
+        A metric is compared, and sorted by, as its latest measurement tells it: the last by step, time and value, of
+        those on `datasets` where they are given. They ask for any measurement on one of them where no clause is on a
+        metric. Models without the metric come last. A `token` is good for the same search only. Raises InvalidInput.
         """
         if not 0 < limit <= MAX_PAGE:
             raise InvalidInput(
