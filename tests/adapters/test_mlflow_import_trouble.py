@@ -160,6 +160,27 @@ def test_a_file_that_is_gone_when_it_is_asked_for_is_not_counted(move: Look, rem
     assert (report.agrees, report.there.artifact_files) == (True, 3)
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_files_that_the_server_will_not_list_or_send_are_told_and_the_rest_comes(
+    platform: Platform, move: Look, remote: FakeMlflow, status: int
+) -> None:
+    def refuses(_method: str, path: str, given: dict[str, Any]) -> Answer | None:
+        folder = path == FILES and str(given.get("path", "")).endswith(f"{RUNS[0]}/artifacts")
+        return (status, b"Invalid path") if folder or "best" in path else None
+
+    remote.files[f"7/{RUNS[1]}/artifacts/best.bin"] = b"x"
+    remote.files[f"7/{RUNS[1]}/artifacts/good.txt"] = b"y"
+    remote.fault = refuses
+    report = move()
+    told = {note.what: note.why for note in report.notes if not note.kept_there}
+    assert f"HTTP {status}" in told[f"artifacts of run {RUNS[0]}"]
+    assert f"HTTP {status}" in told[f"artifact 'best.bin' of run {RUNS[1]}"]
+    assert "good.txt" in {each.path.rpartition("/")[2] for each in platform.artifacts.files("default", "")}
+    assert report.there.runs == report.here.runs == len(RUNS) + 1
+    remote.fault = lambda *_: None
+    assert move().agrees
+
+
 def test_folders_without_end_are_not_followed(move: Look, remote: FakeMlflow) -> None:
     def endless(_method: str, path: str, _given: dict[str, Any]) -> Answer | None:
         listed = {"files": [{"path": "again", "is_dir": True}]}

@@ -46,6 +46,10 @@ class Credentials:
         return {}
 
 
+class Refused(Unavailable):
+    """The server is there and answers, but this request it will not, or by its own fault (HTTP 500) cannot, answer."""
+
+
 class MlflowConnection:
     """One server, for one thread. `url` is its address as everything that arrives from it is marked: without credentials."""
 
@@ -104,6 +108,8 @@ class MlflowConnection:
                 return ask()
             except _Passing as passing:
                 self._connection.close()
+                if not left and passing.status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise Refused(f"{self.url} goes on answering {passing}.") from None
                 if not left:
                     hint = "Is its address right, and is it running?"
                     raise Unavailable(
@@ -146,7 +152,7 @@ class MlflowConnection:
             raise _Passing(_reason(error)) from error
         self._connection.close()  # whatever of the answer was not read goes with it
         if response.status in _PASSING:
-            raise _Passing(f"HTTP {response.status} {_plain(said, 200)}".rstrip())
+            raise _Passing(f"HTTP {response.status} {_plain(said, 200)}".rstrip(), response.status)
         raise self._refused(path, response, said)
 
     def _refused(self, path: str, response: http.client.HTTPResponse, said: bytes) -> Exception:
@@ -161,14 +167,18 @@ class MlflowConnection:
             return InvalidInput(f"{self._told(path)} leads on to {where}.", hint="Use the address that it leads to.")
         if status == http.HTTPStatus.NOT_FOUND:
             return NotFound(f"{self._told(path)} does not exist: {text}")
-        return Unavailable(f"{self._told(path)} was answered with HTTP {status}: {text}")
+        return Refused(f"{self._told(path)} was answered with HTTP {status}: {text}")
 
     def _told(self, path: str) -> str:
         return f"{self.url}{path.partition('?')[0][:300]}"
 
 
 class _Passing(Exception):
-    """Something that may go well the next time."""
+    """Something that may go well the next time; `status` is that of an answer, 0 where none came."""
+
+    def __init__(self, said: str, status: int = 0) -> None:
+        super().__init__(said)
+        self.status = status
 
 
 def _address(url: str) -> tuple[str, str, int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bailiwick.adapters.mlflow.connection import Refused
 from bailiwick.adapters.mlflow.remote import RemoteMlflow
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import BailiwickError, Conflict, InvalidInput, LimitExceeded, NotFound, Unavailable
@@ -29,12 +30,12 @@ def move_files(
 ) -> Moved:
     """Bring every file below `root` to the artifact URI `location`; without `write` only count what is there.
 
-    In constant memory: one piece of one file at a time. A path that no artifact can have is refused and the others
-    come. Raises Unavailable when the server is gone.
+    In constant memory: one piece of one file at a time. A path that no artifact can have, and what the server will not
+    list or send, is refused and the others come. Raises Unavailable when the server is gone.
     """
     moved = Moved()
     here = _sizes(artifacts, actor.workspace, location) if write else {}
-    for path, size in remote.files(root):
+    for path, size in remote.files(root, lambda folder, why: moved.refused.append((folder, why))):
         moved.files += 1
         moved.size_bytes += size or 0
         if not write or (size is not None and here.get(path) == size):
@@ -46,7 +47,7 @@ def move_files(
             moved.files -= 1  # it went while we looked
             moved.size_bytes -= size or 0
             continue
-        except (InvalidInput, LimitExceeded, Conflict) as refusal:
+        except (InvalidInput, LimitExceeded, Conflict, Refused) as refusal:
             moved.refused.append((path, refusal.message))
             continue
         moved.size_bytes += sent - (size or 0)
@@ -79,6 +80,8 @@ def _send(
                     upload.write(chunk)
                 _check_size(remote.url, path, sent, size)
                 upload.finish()
+        except Refused:
+            raise
         except Unavailable as error:
             failure = error
             continue

@@ -286,7 +286,7 @@ class Migration:
         self._count_files(moved.files, moved.size_bytes)
         self.report.new_files += moved.sent
         for path, why in moved.refused:
-            self.report.note(f"artifact {path!a} of {what}", why)
+            self.report.note(f"artifact {path!a} of {what}" if path else f"artifacts of {what}", why)
         if moved.sent:
             self._watch("artifacts", self.report.new_files, 0, what)
         return moved.files, moved.size_bytes, not moved.refused

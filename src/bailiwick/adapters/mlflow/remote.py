@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote, urlencode, urlsplit
 
-from bailiwick.adapters.mlflow.connection import MlflowConnection, Record
+from bailiwick.adapters.mlflow.connection import MlflowConnection, Record, Refused
 from bailiwick.core.errors import InvalidInput, NotFound, Unavailable
 
 API = "/api/2.0/mlflow/"
@@ -118,19 +118,29 @@ class RemoteMlflow:
             return parts.path.partition(_ARTIFACTS)[2].strip("/")
         return None
 
-    def files(self, root: str) -> Iterator[tuple[str, int | None]]:
-        """(path below `root`, bytes where they are told) of every file. Paths are what the server says: check them."""
-        return self._files(root, "", 0)
+    def files(self, root: str, refused: Callable[[str, str], None]) -> Iterator[tuple[str, int | None]]:
+        """(path below `root`, bytes where they are told) of every file. Paths are what the server says: check them.
+
+        `refused` is told each folder that the server will not list, and why; the others are listed all the same.
+        """
+        return self._files(root, "", 0, refused)
 
     def file(self, root: str, path: str) -> Iterator[bytes]:
-        """The bytes of one file, in pieces. Raises NotFound; Unavailable where it breaks off."""
+        """The bytes of one file, in pieces. Raises NotFound, Refused; Unavailable where it breaks off."""
         return self._connection.stream(f"{_ARTIFACTS}/{quote(f'{root}/{path}')}")
 
-    def _files(self, root: str, folder: str, depth: int) -> Iterator[tuple[str, int | None]]:
+    def _files(
+        self, root: str, folder: str, depth: int, refused: Callable[[str, str], None]
+    ) -> Iterator[tuple[str, int | None]]:
         if depth > MAX_DEPTH:
             raise Unavailable(f"{self.url} tells of more than {MAX_DEPTH} folders within each other: {folder[:200]!r}.")
         inside = f"{root}/{folder}" if folder else root
-        for entry in _items(self._connection.read("GET", f"{_ARTIFACTS}?{urlencode({'path': inside})}"), "files"):
+        try:
+            listed = self._connection.read("GET", f"{_ARTIFACTS}?{urlencode({'path': inside})}")
+        except Refused as refusal:
+            refused(folder, refusal.message)
+            return
+        for entry in _items(listed, "files"):
             name, size = entry.get("path"), entry.get("file_size")
             if not isinstance(name, str) or not name:
                 raise Unavailable(f"{self.url} lists an artifact without a path below {inside[:200]!r}.")
@@ -140,7 +150,7 @@ class RemoteMlflow:
             elif "/" in name or name in {".", ".."}:
                 yield path, None  # no folder of that name can be: whoever checks the path will say so
             else:
-                yield from self._files(root, path, depth + 1)
+                yield from self._files(root, path, depth + 1, refused)
 
     # -- pages -------------------------------------------------------------------------------------------------------
 
