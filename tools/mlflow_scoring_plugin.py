@@ -6,6 +6,7 @@ of Bailiwick. Models are served as the tests save them, which is mostly without 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -38,6 +39,10 @@ def pytest_configure(config: Any) -> None:
 
     helper_functions._start_scoring_proc = start  # noqa: SLF001
     PyFuncBackend.serve = serve
+    with contextlib.suppress(ImportError):  # MLflow before 2026 has no such module: every test starts a server
+        from tests.pyfunc import utils
+
+        utils.score_model_in_process = helper_functions.pyfunc_serve_and_score_model
 
 
 def pytest_collection_finish(session: Any) -> None:

@@ -265,6 +265,55 @@ def test_fallbacks_are_tried_in_order_down_to_a_constant(serving: Serving) -> No
     assert answer["outputs"][0]["data"] == [0.25, 0.25]
 
 
+def test_a_row_in_plain_json_says_when_a_fallback_answers(serving: Serving) -> None:
+    route(serving, serving.variant(2), fallbacks=(Fallback(answer=(OutputValue("probability", 0.25),)),))
+    row = {"x": 1.0, "carrier": "AA", "tail": "u1"}
+    status, answer = serving.call("POST", "/predict/late", msgspec.json.encode(row))
+    assert (status, "fallback" in answer) == (200, False)
+    rows: Any = serving.call("POST", "/predict/late", msgspec.json.encode([{**row, "x": -1.0}]))[1]
+    assert [(each["fallback"], each["variant"]) for each in rows] == [(True, "constant")]
+
+
+def test_what_cannot_stand_beside_an_endpoint_brings_no_inputs_of_its_own(serving: Serving) -> None:
+    """Of a fallback that takes an input as another type, and one that gives other outputs."""
+    for number, (datatype, output) in enumerate([("INT64", "probability"), ("FP32", "other")], start=3):
+        package = scorer([TensorSpec("x", datatype, (-1, 1)), TensorSpec("foreign", "FP32", (-1, 1))], output)
+        odd = Variant(f"v{number}", "late", number, serving.store(package), 0)
+        route(serving, serving.variant(1), fallbacks=(Fallback(odd),))
+        assert f"late: fallback v{number}" in serving.handler.failures
+        _, told = serving.call("GET", "/v2/models/late")
+        assert "foreign" not in {spec["name"] for spec in told["inputs"]}
+        assert ask(serving)[0] == 200
+
+
+def scorer(inputs: Sequence[TensorSpec], output: str) -> bytes:
+    """A package that takes these and gives one number for a row."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    types = {"INT64": TensorProto.INT64, "FP32": TensorProto.FLOAT}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["x"], ["number"], to=TensorProto.FLOAT),
+            helper.make_node("Add", ["number", "foreign"], ["both"]),
+            helper.make_node("Reshape", ["both", "flat"], [output]),
+        ],
+        "odd",
+        [helper.make_tensor_value_info(spec.name, types[spec.datatype], [None, 1]) for spec in inputs],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None])],
+        [helper.make_tensor("flat", TensorProto.INT64, [1], [-1])],
+    )
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)])
+    model.ir_version = 8
+    signature = {
+        "inputs": [{"name": spec.name, "datatype": spec.datatype, "shape": [-1, 1]} for spec in inputs],
+        "outputs": [{"name": output, "datatype": "FP32", "shape": [-1]}],
+    }
+    told = {"bailiwick.format": "1", "bailiwick.signature": msgspec.json.encode(signature).decode()}
+    helper.set_model_props(model, told)
+    return bytes(model.SerializeToString())
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

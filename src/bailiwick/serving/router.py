@@ -169,12 +169,10 @@ def compile_endpoint(
         time=endpoint.time,
         recording=endpoint.recording,
     )
-    beside = [
-        runtimes[each.loading].signature for each in named_by_policy(endpoint).values() if each.loading in runtimes
-    ]
     inputs, outputs = _joint_signature(endpoint.name, [runtimes[variant.loading].signature for variant in live])
+    inputs, beside = _with_more(inputs, _may_stand_beside(endpoint, runtimes, outputs))
     params = _params([runtimes[variant.loading].signature for variant in live], beside)
-    binder = Binder(_with_more(inputs, beside), key=endpoint.key, time=endpoint.time, params=params)
+    binder = Binder(inputs, key=endpoint.key, time=endpoint.time, params=params)
     arms = tuple(_arm(endpoint.name, variant, runtimes[variant.loading], binder) for variant in live)
     compiled = _compiled(endpoint, routed, arms, binder, outputs)
     if endpoint.policy == NO_POLICY:
@@ -293,8 +291,9 @@ def _beside(
     if runtime.signature.inputs and runtime.signature.documents != compiled.documents:
         problems[what] = "It takes documents, or columns, where the variants beside it do not."
     for spec in runtime.signature.inputs:
-        if (held[spec.name].datatype, held[spec.name].tail) != (spec.datatype, spec.tail):
-            problems[what] = f"It takes input {spec.name} as {spec.datatype}, not as {held[spec.name].datatype}."
+        other = held.get(spec.name)
+        if other is not None and not _same_kind(other, spec):
+            problems[what] = f"It takes input {spec.name} as {spec.datatype}, not as {other.datatype}."
     if role == FALLBACK and runtime.signature.outputs != compiled.outputs:
         problems[what] = "It has other outputs than the variants it would answer for."
     if what in problems:
@@ -385,13 +384,35 @@ def _pin(compiled: CompiledEndpoint, variant: Variant, runtime: Runtime) -> Comp
     return compile_endpoint(endpoint, {variant.loading: runtime})
 
 
-def _with_more(inputs: tuple[TensorSpec, ...], signatures: Sequence[Signature]) -> tuple[TensorSpec, ...]:
-    """And the inputs that only versions without traffic take: they may be sent, and nobody who answers looks at them."""
-    known = {spec.name: spec for spec in inputs}
+def _may_stand_beside(
+    endpoint: Endpoint, runtimes: Mapping[str, Runtime], outputs: tuple[TensorSpec, ...]
+) -> list[Signature]:
+    """Of what only the policy names, and is there: a fallback has the outputs that it would have to give."""
+    return [
+        runtimes[variant.loading].signature
+        for what, variant in named_by_policy(endpoint).items()
+        if variant.loading in runtimes
+        and (not what.startswith("fallback") or runtimes[variant.loading].signature.outputs == outputs)
+    ]
+
+
+def _with_more(
+    inputs: tuple[TensorSpec, ...], signatures: Sequence[Signature]
+) -> tuple[tuple[TensorSpec, ...], list[Signature]]:
+    """And the inputs that only versions without traffic take: they may be sent, and nobody who answers looks at them.
+
+    Those that take an input as another type are left out, with all that they take; the others are returned.
+    """
+    known, fitting = {spec.name: spec for spec in inputs}, []
     for signature in signatures:
-        for spec in signature.inputs:
-            known.setdefault(spec.name, spec)
-    return tuple(known.values())
+        if all(_same_kind(known.get(spec.name, spec), spec) for spec in signature.inputs):
+            fitting.append(signature)
+            known |= {spec.name: spec for spec in signature.inputs if spec.name not in known}
+    return tuple(known.values()), fitting
+
+
+def _same_kind(one: TensorSpec, other: TensorSpec) -> bool:
+    return (one.datatype, one.tail) == (other.datatype, other.tail)
 
 
 def _params(live: Sequence[Signature], beside: Sequence[Signature]) -> DeclaredParams | None:
@@ -440,7 +461,7 @@ def _joint_signature(
     for signature in signatures:
         for spec in signature.inputs:
             known = inputs.setdefault(spec.name, spec)
-            if (known.datatype, known.tail) != (spec.datatype, spec.tail):
+            if not _same_kind(known, spec):
                 raise InvalidInput(
                     f"Versions behind {endpoint} take input {spec.name} as {known.datatype} and as {spec.datatype}."
                 )

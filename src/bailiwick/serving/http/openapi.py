@@ -109,6 +109,7 @@ def _predict(name: str, compiled: CompiledEndpoint) -> Json:
             "model": {"type": "string"},
             "version": {"type": "integer"},
             "variant": {"type": "string"},
+            "fallback": {"const": True, "description": "There when another answered for the variant that was asked."},
             "outputs": {"type": "object", "required": list(outputs), "properties": outputs},
         },
     }

@@ -11,7 +11,7 @@ import orjson
 
 from bailiwick.core.ids import new_id
 from bailiwick.serving.execution import Execution
-from bailiwick.serving.frames import MIXED
+from bailiwick.serving.frames import FALLBACK, MIXED
 from bailiwick.serving.http import documents
 from bailiwick.serving.http.columns import from_records, listed_outputs
 from bailiwick.serving.http.form import Reply, Taken
@@ -52,6 +52,7 @@ class PlainRows:
         outputs = listed_outputs(compiled, done)
         if compiled.documents:
             outputs = [(name, [documents.answer_of_row(text) for text in texts]) for name, texts in outputs]
+        told = {"fallback": True} if compiled.definition.role == FALLBACK else {}
         predictions = []
         for row in range(taken.batch.rows):
             index = done.variant if done.variant != MIXED else done.variants[row]
@@ -62,6 +63,7 @@ class PlainRows:
                     "model": variant.model,
                     "version": variant.version,
                     "variant": variant.name,
+                    **told,
                     "outputs": {name: values[row] for name, values in outputs},
                 }
             )
