@@ -24,6 +24,7 @@ from onnx import TensorProto, helper
 from pyarrow import csv
 
 from bailiwick.app import open_platform
+from bailiwick.composing.model import read_declaration
 from bailiwick.core.actor import Actor
 from bailiwick.core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
 from bailiwick.core.settings import Settings
@@ -34,10 +35,15 @@ from bailiwick.lifecycle.batch.encodings import ENCODINGS
 from bailiwick.lifecycle.batch.outputs import STATE
 from bailiwick.lifecycle.batch.parts import Job, cut
 from bailiwick.lifecycle.batch.story import Scored, find_version, score_source
+from bailiwick.lifecycle.composing.story import compose
 from bailiwick.lifecycle.lineage.walk import trace
 from bailiwick.lifecycle.platform import Platform
+from bailiwick.lifecycle.rules import register_rules
 from bailiwick.registry.model import ModelVersion
+from bailiwick.rules.signature import Declared
 from bailiwick.security.roles import permissions_of
+from tests_support import composed
+from tests_support.decisions import encoded, scoring
 from tests_support.logged_models import python_package
 from tests_support.s3 import fresh_bucket
 from tests_support.serving import package_bytes, signed
@@ -166,6 +172,37 @@ def test_a_python_model_is_run_with_them(tmp_path: Path) -> None:
     answerer._runtime = heard  # type: ignore[assignment]
     answerer.answer(pa.table({"x": [1.0, 2.0]}))
     assert heard.given == [{"factor": 3.0}]
+
+
+def test_rules_and_steps_of_a_composition_are_scored_like_any_model(
+    platform: Platform, admin: Actor, data: Path, tmp_path: Path
+) -> None:
+    graph = composed.register(platform, admin, "graph", composed.logistic(0.01))
+    rules = register_rules(platform, admin, "rules", encoded(scoring()), declared=Declared({"x": "FP32"}))
+    steps = {"a": "graph@1", "b": "rules@1"}
+    declared = read_declaration({"model": "both", "steps": steps, "combine": {"weighted": {"a": 1, "b": 3}}})
+    both = compose(platform, admin, declared)
+    assert (rules.runtime, both.runtime) == ("rules", "composition")
+    found = {}
+    for each in (graph, rules, both):
+        out = tmp_path / each.model
+        assert score_to(platform, admin, each, data, str(out), keep=["id"]).rows == ROWS
+        found[each.model] = read(out)["probability"].to_numpy()
+    by_hand = [
+        0.1 if row["x"] <= 5 else 0.9 if row["carrier"] == "AA" else 0.6
+        for row in table().select(["x", "carrier"]).to_pylist()
+    ]
+    assert np.allclose(found["rules"], by_hand)
+    assert np.allclose(found["both"], (found["graph"] + 3 * found["rules"]) / 4)
+
+
+def test_a_number_that_rules_cannot_hold_ends_the_job_with_the_part(
+    platform: Platform, admin: Actor, tmp_path: Path
+) -> None:
+    rules = register_rules(platform, admin, "rules", encoded(scoring()), declared=Declared({"x": "FP32"}))
+    pq.write_table(table(10).set_column(1, "x", pa.array([1e30] * 10)), tmp_path / "huge.parquet")
+    with pytest.raises(InvalidInput, match=r"Part 0 \(10 rows\): A number of input x is past 7\.9e"):
+        score_source(platform, admin, open_source("huge.parquet", tmp_path), rules, str(tmp_path / "out"))
 
 
 def score_to(platform: Platform, actor: Actor, version: ModelVersion, data: Path, out: str, **options: Any) -> Scored:
@@ -377,6 +414,7 @@ SCORE = textwrap.dedent("""
     import sys
     from pathlib import Path
     from bailiwick.app import open_platform
+from bailiwick.composing.model import read_declaration
     from bailiwick.core.actor import Actor, Permission
     from bailiwick.core.settings import Settings
     from bailiwick.data.sources import open_source

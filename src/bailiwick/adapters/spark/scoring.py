@@ -73,9 +73,9 @@ def score_on_spark(
     check_may_score(actor)
     if format not in FORMATS:
         raise InvalidInput.choice("Format that Spark writes", format, FORMATS)
-    if version.runtime == "python":
+    if version.runtime not in {"", "onnx"}:
         raise InvalidInput(
-            f"{version.model} version {version.number} stays Python, which is run confined on this machine only.",
+            f"{version.model} version {version.number} is no graph, but {version.runtime}, which is run on this machine only.",
             hint="Score without --engine.",
         )
     began = time.monotonic()

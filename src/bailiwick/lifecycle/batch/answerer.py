@@ -1,4 +1,4 @@
-"""Rows in, rows out: a package of either kind over Arrow tables, from several threads at once."""
+"""Rows in, rows out: a package of any kind over Arrow tables, from several threads at once."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ import pyarrow as pa
 from bailiwick.core.errors import InvalidInput
 from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.batch.graph import GraphAnswerer, answered
-from bailiwick.pyfunc.archive import is_archive
 from bailiwick.pyfunc.params import held
 from bailiwick.serving.failures import ModelFailed
 from bailiwick.serving.http.documents import answer_of, table_document
 from bailiwick.serving.params import TakesParams
 from bailiwick.serving.protocol import Refused
 from bailiwick.serving.python_runtime import PythonModels
+from bailiwick.serving.runtime import Runtime
+from bailiwick.serving.runtimes.opening import ONNX, kind_of, opener
 from bailiwick.serving.tensors import Signature
 
 _PYTHON_ROWS = 2_048  # within what the setting `models_seconds` allows a call, for slow pipelines too
 
 
 class ProgramAnswerer:
-    """A package that stays Python, in confined processes; as many as the settings say."""
+    """A package that is no graph, run as serving runs it: rules, a composition's steps one after another, and what stays
+    Python in confined processes, as many as the settings say.
+    """
 
     def __init__(self, settings: Settings, package: Path, params: Mapping[str, Any]) -> None:
-        self._runtime = PythonModels.of(settings).open(package)
+        self._runtime: Runtime = opener(PythonModels.of(settings))(package)
         self.signature = self._runtime.signature
         try:
             self._params = checked(self.signature, params)
@@ -38,7 +41,8 @@ class ProgramAnswerer:
             raise
 
     def answer(self, rows: pa.Table) -> list[pa.Array]:
-        """The outputs, in the order of the signature. Raises ModelFailed, Unavailable.
+        """The outputs, in the order of the signature. Raises ModelFailed, Unavailable; InvalidInput for values that rules
+        cannot hold.
 
         A model of documents is asked with tables of so many rows, and must answer each of them.
         """
@@ -78,9 +82,12 @@ class ProgramAnswerer:
             else feed[block.specs[0].name]
             for block in self._runtime.blocks
         }
-        if self._params and isinstance(self._runtime, TakesParams):
-            return self._runtime.run_with(blocks, self._params)
-        return self._runtime.run(blocks)
+        try:
+            if self._params and isinstance(self._runtime, TakesParams):
+                return self._runtime.run_with(blocks, self._params)
+            return self._runtime.run(blocks)
+        except Refused as refusal:
+            raise InvalidInput(refusal.message) from refusal
 
 
 Answerer = GraphAnswerer | ProgramAnswerer
@@ -88,7 +95,7 @@ Answerer = GraphAnswerer | ProgramAnswerer
 
 def open_answerer(settings: Settings, package: Path, params: Mapping[str, Any] | None = None) -> Answerer:
     """By what the file is. Raises InvalidInput, also for params that the model does not declare; Unavailable."""
-    if is_archive(package):
+    if kind_of(package) != ONNX:
         return ProgramAnswerer(settings, package, params or {})
     made = GraphAnswerer(package.read_bytes())
     checked(made.signature, params or {})  # they mean nothing to what became a graph, and are held to their types
