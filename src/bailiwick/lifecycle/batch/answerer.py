@@ -63,10 +63,7 @@ class ProgramAnswerer:
                 document = table_document(some)
             except (pa.ArrowException, ValueError) as error:
                 raise InvalidInput(f"The rows cannot be made a document: {error}.") from error
-            try:
-                found = answer_of(str(self._run({name: np.array([document], dtype=object)})[0][0]))
-            except Refused as error:
-                raise InvalidInput(error.message) from error
+            found = answer_of(str(self._run({name: np.array([document], dtype=object)})[0][0]))
             if not isinstance(found, list) or len(found) != some.num_rows:
                 count = f"a list of {len(found):,}" if isinstance(found, list) else "no list"
                 raise ModelFailed(
