@@ -365,7 +365,7 @@ def verdict(port: int, question: Question) -> str:
 def environment(chosen: str | None) -> Path:
     """The Python that has MLServer."""
     if chosen:
-        return Path(chosen)
+        return Path(chosen).absolute()
     folder = ROOT / ".bench" / "mlserver"
     python = folder / "bin" / "python"
     if not (folder / "done").exists():
@@ -388,7 +388,7 @@ def main() -> None:
     servers: list[Callable[[Path], contextlib.AbstractContextManager[int]]] = [
         ours,
         lambda folder: mlserver(folder, environment(chosen.mlserver)),
-        lambda folder: kserve(folder, Path(chosen.kserve)),
+        lambda folder: kserve(folder, Path(chosen.kserve).absolute()),
     ]
     for start in servers:
         with tempfile.TemporaryDirectory() as folder, start(Path(folder)) as port:
