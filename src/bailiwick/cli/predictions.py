@@ -173,7 +173,7 @@ def _print(found: Explanation) -> None:
 
 
 def _by(made: PastPrediction) -> str:
-    return f"{made.model} {made.version}"
+    return f"{made.model} {made.version}" if made.model else "a constant"
 
 
 def _outputs(made: PastPrediction) -> str:

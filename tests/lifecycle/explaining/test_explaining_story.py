@@ -16,6 +16,7 @@ from bailiwick.data.schema.inference import infer_schema
 from bailiwick.data.schema.personal import mark_personal
 from bailiwick.data.schema.text import schema_text
 from bailiwick.data.statistics import compute_statistics
+from bailiwick.endpoints.model import Fallback, OutputValue, Policy
 from bailiwick.endpoints.past import Sought
 from bailiwick.endpoints.recording import Recording
 from bailiwick.lifecycle.composing.story import compose
@@ -28,13 +29,15 @@ from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.rules import register_rules
 from bailiwick.lifecycle.scoring import score
 from bailiwick.rules.signature import Declared
+from bailiwick.server.asgi import create_app
 from bailiwick.serving.models import ModelSet
 from bailiwick.serving.python_runtime import PythonModels
 from bailiwick.serving.runtimes.opening import opener
 from bailiwick.serving.shipper import Shipper
 from bailiwick.serving.tensors import TensorSpec
 from tests_support.composed import logistic, register
-from tests_support.decisions import encoded, scoring
+from tests_support.control import local
+from tests_support.decisions import discount, encoded, scoring
 from tests_support.explained import ADMIN, BOOSTED, Served
 from tests_support.fraud_project import CODE, rows
 from tests_support.serving import Serving
@@ -199,6 +202,37 @@ def test_rules_and_compositions_are_explained_through_what_serves_them(
         assert made.shap.base + sum(each.value for each in made.shap.contributions) == pytest.approx(made.output)
         assert made.counterfactuals is not None
     serving.spool.close()
+
+
+def test_what_a_constant_answered_is_shown_as_that_and_has_no_explanation(
+    platform: Platform, admin: Actor, tmp_path: Path
+) -> None:
+    register_rules(platform, admin, "rules", encoded(discount()))
+    package = platform.registry.version("default", "rules", 1).package
+    answer = (OutputValue("tier", "none"), OutputValue("discount", 0.0))
+    platform.endpoints.deploy(admin, "rules", model="rules", version=1, package=package)
+    platform.endpoints.set_policy(
+        admin, "rules", Policy(fallbacks=(Fallback(answer=answer),)), reason="some hit no rule"
+    )
+    serving = Serving(tmp_path / "serve")
+    serving.follower._models = ModelSet(serving.follower._fetch, opener(PythonModels.of(platform.settings)))
+    serving.store(platform.blobs.get(package))
+    serving.follower.install(platform.endpoints.route_table("default"), patience_seconds=30)
+    values = {"amount": 1.0, "country": "AT"}  # no rule is for amounts of 10 and less
+    inputs = [{"name": name, "shape": [1], "data": [value]} for name, value in values.items()]
+    for tensor, datatype in zip(inputs, ("FP64", "BYTES"), strict=True):
+        tensor["datatype"] = datatype
+    assert serving.infer({"id": "lost", "inputs": inputs}, "/v2/models/rules/infer")[0] == 200
+    Shipper(serving.home / "spool", platform.logs.of("default"), platform.pseudonyms).ship()
+    serving.spool.close()
+    assert recall(platform, admin, "lost:0").version is None
+    with pytest.raises(InvalidInput, match="no version answered it, but a constant of the policy of 'rules'"):
+        explain(platform, admin, "lost:0")
+    with local(create_app(platform)) as client:
+        for page in ("/predictions", "/predictions/lost:0"):
+            shown = client.get(page).text
+            assert "/models//" not in shown
+            assert "a constant" in shown
 
 
 def test_missing_values_are_explained_too(boosted: Served) -> None:

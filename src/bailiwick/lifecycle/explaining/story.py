@@ -102,11 +102,16 @@ def explain(
     """Why the prediction came out as it did, by the version that made it; the same again is read from what was kept.
 
     Raises NotAllowed, NotFound (also for a version whose content was destroyed), InvalidInput for inputs that were not
-    kept and for settings out of range, LimitExceeded, Unavailable.
+    kept, for what a constant answered and for settings out of range, LimitExceeded, Unavailable.
     """
     asked = checked(asked or Asked())
     found = _found(platform, actor, prediction_id, endpoint)
     _journal(actor, platform, found.endpoint, "prediction.explained", {"prediction": found.id})
+    if not found.model:
+        raise InvalidInput(
+            f"Prediction {found.id} cannot be explained: no version answered it, but a constant of the policy of "
+            f"{found.endpoint!r}."
+        )
     version = _version(platform, actor.workspace, found)
     if version is None or not version.package or version.purged is not None:
         raise NotFound(
