@@ -382,6 +382,16 @@ for words in (
         lambda found: [m.name for m in found],
     )
 do(
+    "a later step of a model, measured earlier",
+    lambda: client.log_metric(key, "lm", 0.2, timestamp=0, step=5, model_id=model.model_id),
+)
+for words in ("metrics.lm > 0.5", "metrics.lm < 0.5", "params.p = 1", "params.p = 1.0", "status IN ('READY')"):
+    do(
+        f"models now where {words}",
+        lambda words=words: client.search_logged_models([one], filter_string=words),
+        lambda found: [m.name for m in found],
+    )
+do(
     "models by metric",
     lambda: client.search_logged_models([one], order_by=[{"field_name": "metrics.lm", "ascending": False}]),
     lambda found: [m.name for m in found],
