@@ -414,7 +414,6 @@ SCORE = textwrap.dedent("""
     import sys
     from pathlib import Path
     from bailiwick.app import open_platform
-from bailiwick.composing.model import read_declaration
     from bailiwick.core.actor import Actor, Permission
     from bailiwick.core.settings import Settings
     from bailiwick.data.sources import open_source
