@@ -94,9 +94,7 @@ class ShadowRuns:
 def _run(portion: Sequence[Taken]) -> list[Execution]:
     try:
         return run_portion(portion, None)
-    except Refused as error:
-        return [Execution(0, b"", (), 0, error.message, error.status)] * len(portion)
-    except BailiwickError as error:
+    except (Refused, BailiwickError) as error:
         return [Execution(0, b"", (), 0, error.message)] * len(portion)
     except Exception as error:  # noqa: BLE001 - a shadow may do what it likes: it is on record, and nobody's answer
         _log.warning("a shadow failed in a way that was not foreseen", exc_info=True)
