@@ -243,6 +243,24 @@ def test_what_cannot_be_read_is_a_400_and_no_prediction(place: Place) -> None:
     assert len(place.recorded()) == 1
 
 
+def test_refusals_have_the_words_that_clients_look_for(place: Place) -> None:
+    place.route(place.variant(TOLD))
+    for form, said, words in (
+        ("dataframe_split", [1], "Dataframe split format must be a dictionary. Got list"),
+        ("dataframe_split", {"columns": []}, "must have 'data' field"),
+        (
+            "dataframe_split",
+            {"index": [1, 2], "data": [[1], [2], [3]]},
+            "Provided dataframe_split field is not a valid",
+        ),
+        ("dataframe_records", {"a": 1}, "Dataframe records format must be a list of records. Got dictionary."),
+    ):
+        status, answer = place.ask("/invocations", {form: said})
+        assert (status, words in answer["message"]) == (400, True), answer
+    answer = place.ask("/invocations", {"dataframe_records": [], "dataframe_split": {"data": []}})[1]
+    assert "The input must be a JSON dictionary with exactly one of the input fields" in answer["message"]
+
+
 def test_a_raising_model_is_at_fault_until_it_has_answered_something(place: Place) -> None:
     place.route(place.variant(DOUBLED))
     wrong = {"dataframe_records": [{"y": 1}]}

@@ -108,7 +108,7 @@ class PythonRuntime:
         try:
             found = self._pool.ask(tables, self._seconds, params)
         except ModelRefused as error:
-            raise Refused(400, f"The document cannot be taken: {error.message}.") from error
+            raise Refused(400, f"The document cannot be taken: {error.message.rstrip('.')}.") from error
         except (ModelRaised, ModelGone, CannotConfine) as error:
             failed = ModelFailed(f"The model failed: {error.message}")
             raise self._attributed(failed, error) from error

@@ -41,6 +41,8 @@ class Reader:
             return document, True
         try:
             return self._built(form, document[form], document.get("dtypes")), False
+        except Refusal:
+            raise
         except RecursionError:
             raise Refusal(form + " is nested too deeply") from None
         except Exception as error:  # noqa: BLE001 - pandas and MLflow raise what they like, and it is about the document
@@ -104,22 +106,42 @@ def by_mlflow(form: str, said: Any, schema: Any) -> Any:
 
 
 def of_split(said: Any, dtypes: Any) -> Any:
-    """A table by columns and rows."""
+    """A table by columns and rows. Raises Refusal in MLflow's words, which its clients look for."""
     import pandas as pd
 
-    if not isinstance(said, dict) or "data" not in said or said.keys() - {"columns", "data", "index"}:
-        raise ValueError("it must be an object with data, and optionally columns and index")
-    made = pd.DataFrame(said["data"], index=said.get("index"), columns=said.get("columns"))
+    if not isinstance(said, dict):
+        raise Refusal(f"Dataframe split format must be a dictionary. Got {kind_of(said)}.")
+    if "data" not in said or said.keys() - {"columns", "data", "index"}:
+        keys = ", ".join(map(str, said))[:200]
+        raise Refusal(
+            f"Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. Got {keys or 'none'}."
+        )
+    try:
+        made = pd.DataFrame(said["data"], index=said.get("index"), columns=said.get("columns"))
+    except Exception as error:  # noqa: BLE001 - pandas raises what it likes, and it is about the document
+        raise Refusal(
+            f"Provided dataframe_split field is not a valid dataframe representation in 'split' format. Error: {error}"
+        ) from None
     return made.astype(dtypes) if dtypes else made
 
 
 def of_records(said: Any) -> Any:
-    """A table by rows."""
+    """A table by rows. Raises Refusal in MLflow's words."""
     import pandas as pd
 
     if not isinstance(said, list):
-        raise ValueError("it must be a list of records")  # noqa: TRY004 - as everything that cannot be read
-    return pd.DataFrame(said)
+        raise Refusal(f"Dataframe records format must be a list of records. Got {kind_of(said)}.")
+    try:
+        return pd.DataFrame(said)
+    except Exception as error:  # noqa: BLE001 - pandas raises what it likes, and it is about the document
+        raise Refusal(
+            f"Provided dataframe_records field is not a valid dataframe representation in 'records' format. Error: {error}"
+        ) from None
+
+
+def kind_of(said: Any) -> str:
+    """What MLflow calls it."""
+    return "dictionary" if isinstance(said, dict) else type(said).__name__
 
 
 def of_arrays(form: str, said: Any) -> Any:
