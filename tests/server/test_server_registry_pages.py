@@ -198,3 +198,30 @@ def test_who_may_not_write_is_offered_nothing(as_remote: ClientOf, tokens: dict[
     answer = viewer.post(f"{model}/versions/1/alias", data={"alias": "x"}, headers=origin)
     assert answer.status_code == 403
     assert Permission.MODELS_WRITE in answer.text
+
+
+def test_people_are_called_by_their_names(platform: Platform, admin: Actor, client: TestClient) -> None:
+    made = platform.identities.create(admin, "ann", roles=["editor"])
+    author = Actor(made.id, made.name, admin.workspace, made.permissions)
+    platform.registry.register(
+        author,
+        "rent",
+        package=platform.blobs.put(b"rent"),
+        run_id="",
+        snapshot="",
+        signature={},
+        metrics={},
+        slices={},
+        parity={},
+        environment={},
+        code_version="",
+        parameters={},
+    )
+    platform.governance.set_policy(admin, "rent", "production", approvers=1)
+    platform.governance.request(author, "rent", 1, "production", author=author.identity, evidence={})
+    for path in ("/models/rent/versions/1", "/approvals", "/"):
+        text = re.sub(r"<[^>]*>", " ", client.get(path).text)
+        assert "ann" in text, path
+        assert made.id not in text, path
+    platform.identities.remove(admin, "ann")
+    assert made.id in client.get("/models/rent/versions/1").text

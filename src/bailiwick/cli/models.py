@@ -71,14 +71,15 @@ def show(
             found = platform.registry.version(actor.workspace, model, version)
         versions = [] if version is not None else platform.registry.versions(actor.workspace, model)
         aliases = platform.registry.aliases(actor.workspace, model)
+        names = platform.identities.names(actor.workspace)
     if json:
         print_json(versions if version is None else found)
     elif version is None:
-        rows = [_version_row(each, aliases) for each in versions]
+        rows = [_version_row(each, aliases, names) for each in versions]
         columns = ["version", "created (UTC)", "by", "AUC", "log loss", "digest", "aliases"]
         print_table(f"Model {model}", columns, rows, empty="No versions.")
     else:
-        print_fields(f"{found.model} version {found.number}", _version_fields(found))
+        print_fields(f"{found.model} version {found.number}", _version_fields(found, names))
 
 
 @app.command()
@@ -298,11 +299,11 @@ def _aliases(aliases: object) -> str:
     return ", ".join(f"{alias}: {number}" for alias, number in sorted(aliases.items()))
 
 
-def _version_row(version: ModelVersion, aliases: dict[str, int]) -> tuple[object, ...]:
+def _version_row(version: ModelVersion, aliases: dict[str, int], names: Mapping[str, str]) -> tuple[object, ...]:
     return (
         version.number,
         when(version.created),
-        version.created_by,
+        names.get(version.created_by, version.created_by),
         version.metrics.get("roc_auc"),
         version.metrics.get("log_loss"),
         version.digest[:12],
@@ -324,9 +325,9 @@ def _agreement(parity: Mapping[str, Any]) -> str:
     )
 
 
-def _version_fields(version: ModelVersion) -> dict[str, object]:
+def _version_fields(version: ModelVersion, names: Mapping[str, str]) -> dict[str, object]:
     return {
-        "created": f"{when(version.created)} UTC by {version.created_by}",
+        "created": f"{when(version.created)} UTC by {names.get(version.created_by, version.created_by)}",
         "why": version.description,
         "digest": version.digest,
         "size": f"{version.size_bytes:,} bytes" if version.size_bytes else "",

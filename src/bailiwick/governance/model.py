@@ -110,15 +110,15 @@ def missing_evidence(policy: Policy, evidence: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def how_to_request(policy: Policy, model: str, number: int, author: str) -> str:
+def how_to_request(policy: Policy, model: str, number: int) -> str:
     """The way to an approval, in a sentence."""
     proof = f" with the evidence {', '.join(policy.evidence)}" if policy.evidence else ""
-    return f"Request approval of {model} version {number} for {policy.target!r}{proof}; then {who_approves(policy, author)}."
+    return f"Request approval of {model} version {number} for {policy.target!r}{proof}; then {who_approves(policy)}."
 
 
-def who_approves(policy: Policy, author: str) -> str:
-    """What is left to do once approval is requested, and by whom."""
-    who = f" other than its author {author}" if policy.not_author else ""
+def who_approves(policy: Policy, author: str = "") -> str:
+    """What is left to do once approval is requested, and by whom; `author` is a name, where it is known."""
+    who = f" other than its author {author}".rstrip() if policy.not_author else ""
     people = "1 identity" if policy.approvers == 1 else f"{policy.approvers} identities"
     named = f" among {', '.join(policy.who)}" if policy.who else ""
     return f"{people}{named}{who} with the permission 'models.approve' must approve it"

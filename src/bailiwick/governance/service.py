@@ -222,7 +222,7 @@ class GovernanceService:
             return
         raise NotAllowed(
             f"{model} version {number} may not become {alias!r}: {refusal(found, policy, author)}.",
-            hint=how_to_request(policy, model, number, author),
+            hint=how_to_request(policy, model, number),
         )
 
     # -- names ---------------------------------------------------------------------------------------------------

@@ -97,7 +97,8 @@ def _answered(
         for target, policy in zip(targets, policies, strict=True)
         if policy is not None and (newest := _newest(platform, found, target)) and newest.status == Status.PENDING
     ]
-    hint = f"{who_approves(requested[0], found.created_by)}: `bailiwick models approve REQUEST`." if requested else ""
+    author = platform.identities.name_of(actor.workspace, found.created_by) if requested else ""
+    hint = f"{who_approves(requested[0], author)}: `bailiwick models approve REQUEST`." if requested else ""
     return NotAllowed(" ".join([refusal.message, *told]), hint=hint or refusal.hint)
 
 

@@ -73,6 +73,18 @@ class IdentityService:
         with self._records.read() as connection:
             return [_identity(row) for row in connection.execute(query)]
 
+    def names(self, workspace: str) -> dict[str, str]:
+        """What people call the identities of a workspace, by the ids that records keep."""
+        query = select(identities.c.id, identities.c.name).where(identities.c.workspace == workspace)
+        with self._records.read() as connection:
+            return {row.id: row.name for row in connection.execute(query)}
+
+    def name_of(self, workspace: str, identity: str) -> str:
+        """What people call an identity; the id itself of one that is not here, or gone."""
+        where = (identities.c.workspace == workspace, identities.c.id == identity)
+        with self._records.read() as connection:
+            return connection.execute(select(identities.c.name).where(*where)).scalar() or identity
+
     def remove(self, actor: Actor, name: str, *, reason: str = "") -> Identity:
         """Take an identity away with its tokens, which prove nothing from now on; what it did stays on record under its id.
 

@@ -25,6 +25,13 @@ class Visit:
     query: Mapping[str, str]
     now: int
     every: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    _names: dict[str, str] = field(default_factory=dict)
+
+    def who(self, identity: str) -> str:
+        """The name of an identity of the workspace; what is none, or is gone, as it is."""
+        if identity and not self._names:
+            self._names.update(self.platform.identities.names(self.workspace), local="local")
+        return self._names.get(identity, identity)
 
     @property
     def workspace(self) -> str:

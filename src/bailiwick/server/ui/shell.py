@@ -8,7 +8,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context as JinjaContext
 from starlette.responses import HTMLResponse
 
 from bailiwick._version import __version__
@@ -74,6 +75,13 @@ def _assets() -> dict[str, str]:
     return found
 
 
+@pass_context
+def who(context: JinjaContext, identity: str) -> str:
+    """The name that people know an identity by."""
+    visit = context.get("visit")
+    return identity if visit is None else str(visit.who(identity))
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
@@ -105,7 +113,7 @@ def _environment() -> Environment:
         words.span,
         words.told,
     )
-    made.filters |= {writer.__name__: writer for writer in writers} | {"deed": deed, "linked": links.linked}
+    made.filters |= {writer.__name__: writer for writer in writers} | {"deed": deed, "linked": links.linked, "who": who}
     made.filters |= {
         "bounds": wording.bounds,
         "cell": run_table.cell,
