@@ -87,7 +87,7 @@ def test_the_refusal_says_what_is_missing_and_how_to_get_it(
     assert nobody.value.message == "late version 3 may not become 'production': nobody has requested approval."
     assert nobody.value.hint == (
         "Request approval of late version 3 for 'production' with the evidence gates, card; then 2 identities other "
-        "than its author u-author with the permission 'models.approve' must approve it."
+        "than its author with the permission 'models.approve' must approve it."
     )
     request = ask(governance, admin, 3)
     governance.approve(second, request.id)
