@@ -43,6 +43,22 @@ def pytest_configure(config: Any) -> None:
         from tests.pyfunc import utils
 
         utils.score_model_in_process = helper_functions.pyfunc_serve_and_score_model
+    _send_parquet(helper_functions.RestEndpoint)
+
+
+def _send_parquet(endpoint: Any) -> None:
+    """The helper for servers sends tables as JSON and CSV only, and a test wants Parquet."""
+    import requests
+
+    otherwise = endpoint.invoke
+
+    def invoke(self: Any, data: Any, content_type: str) -> Any:
+        if "parquet" not in content_type:
+            return otherwise(self, data, content_type)
+        url = f"http://localhost:{self._port}/invocations"
+        return requests.post(url, data.to_parquet(), headers={"Content-Type": content_type}, timeout=60)
+
+    endpoint.invoke = invoke
 
 
 def pytest_collection_finish(session: Any) -> None:
