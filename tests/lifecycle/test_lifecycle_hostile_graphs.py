@@ -182,7 +182,7 @@ def test_a_converter_that_gives_a_hostile_graph_leaves_the_model_python(
         "class Model:\n"
         "    def predict(self, rows):\n"
         "        return rows['x'].to_numpy()\n"
-        f"sys.modules['__main__'].convert_sklearn = lambda *_: base64.b64decode({given!r})\n"
+        f"sys.modules['bailiwick_worker.converting'].convert_sklearn = lambda *_: base64.b64decode({given!r})\n"
     )
     folder = sklearn_model(tmp_path / "m", made_of(code), rows)
     register(platform, admin, "late", folder)
