@@ -13,8 +13,6 @@ from bailiwick.core.errors import Conflict, InvalidInput
 from bailiwick.endpoints.model import BreakerRule, Endpoint, Fallback, OutputValue, Policy, Quota, Shadow, Variant
 from bailiwick.lifecycle.platform import Platform
 from bailiwick.lifecycle.releasable import releasable
-from bailiwick.serving.constant import answered_values
-from bailiwick.serving.tensors import parse_signature
 
 
 class ShadowStated(Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,6 +103,10 @@ def check_answers(answers: Iterable[Sequence[OutputValue]], signature: Mapping[s
     """Raises InvalidInput for an answer that a version with this signature could not give; an empty one says nothing."""
     if not signature.get("outputs"):
         return
+    # Imported here: control shows policies without what computes.
+    from bailiwick.serving.constant import answered_values
+    from bailiwick.serving.tensors import parse_signature
+
     outputs = parse_signature(canonical_json(signature).decode()).outputs
     for answer in answers:
         try:
