@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from tests.server.conftest import ClientOf
@@ -17,21 +18,26 @@ from tests_support.populated import Story
 REASON = {"reason": "because"}
 
 
+def registered(platform: Platform, actor: Actor, name: str, content: bytes, **facts: Any) -> None:
+    """A version that says no more of itself than `facts`."""
+    nothing: dict[str, Any] = {
+        each: {} for each in ("signature", "metrics", "slices", "parity", "environment", "parameters")
+    }
+    known: dict[str, Any] = {"run_id": "", "snapshot": "", "code_version": "", **nothing, **facts}
+    platform.registry.register(actor, name, package=platform.blobs.put(content), **known)
+
+
 @pytest.fixture
 def model(platform: Platform, admin: Actor) -> str:
     """Three versions; the third is the second's equal."""
     for place, content in enumerate((b"one", b"two", b"two")):
-        platform.registry.register(
+        registered(
+            platform,
             admin,
             "flights",
-            package=platform.blobs.put(content),
-            run_id="",
-            snapshot="",
+            content,
             signature={"inputs": [{"name": "hour", "datatype": "FP32", "shape": [-1, 1]}]},
             metrics={"roc_auc": 0.7 + min(place, 1) / 100},
-            slices={},
-            parity={},
-            environment={},
             code_version=f"c{place}",
             parameters={"depth": place},
         )
@@ -55,22 +61,15 @@ def test_the_history_says_what_meant_what_when_set_by_whom_and_why(story: Story,
 def test_the_page_of_a_version_shows_the_types_of_a_signature_as_mlflow_writes_it(
     platform: Platform, admin: Actor, client: TestClient
 ) -> None:
-    platform.registry.register(
+    registered(
+        platform,
         admin,
         "price",
-        package=platform.blobs.put(b"price"),
-        run_id="",
-        snapshot="",
+        b"price",
         signature={
             "inputs": [{"name": "hour", "type": "double", "required": True}],
             "outputs": [{"name": "0", "datatype": "int64", "shape": [-1]}],
         },
-        metrics={},
-        slices={},
-        parity={},
-        environment={},
-        code_version="",
-        parameters={},
     )
     answer = client.get("/models/price/versions/1")
     assert answer.status_code == 200
@@ -203,20 +202,7 @@ def test_who_may_not_write_is_offered_nothing(as_remote: ClientOf, tokens: dict[
 def test_people_are_called_by_their_names(platform: Platform, admin: Actor, client: TestClient) -> None:
     made = platform.identities.create(admin, "ann", roles=["editor"])
     author = Actor(made.id, made.name, admin.workspace, made.permissions)
-    platform.registry.register(
-        author,
-        "rent",
-        package=platform.blobs.put(b"rent"),
-        run_id="",
-        snapshot="",
-        signature={},
-        metrics={},
-        slices={},
-        parity={},
-        environment={},
-        code_version="",
-        parameters={},
-    )
+    registered(platform, author, "rent", b"rent")
     platform.governance.set_policy(admin, "rent", "production", approvers=1)
     platform.governance.request(author, "rent", 1, "production", author=author.identity, evidence={})
     for path in ("/models/rent/versions/1", "/approvals", "/"):

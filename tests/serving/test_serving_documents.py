@@ -26,6 +26,7 @@ from bailiwick.pyfunc.worker.channel import Refusal
 from bailiwick.pyfunc.worker.documents import Reader
 from bailiwick.pyfunc.worker.telling import written
 from bailiwick.serving.binder import Binder
+from bailiwick.serving.documents import answer_of, table_document
 from bailiwick.serving.grpc.service import InferenceService
 from bailiwick.serving.http import documents
 from bailiwick.serving.http.form import Asked
@@ -182,6 +183,8 @@ def test_scoring_takes_every_form_and_tables_as_files(place: Place) -> None:
 
     assert scored({"inputs": [[1, 2]]}) == [[2, 4]]
     assert scored(b'{"inputs": [NaN, 1]}') == [None, 2]
+    typed = {"dataframe_split": {"columns": ["a"], "data": [[1]]}, "dtypes": {"a": "float32"}}
+    assert scored(typed)[0]["kinds"] == {"a": "float32"}
     assert scored({"inputs": {"a": [[1], [2]], "b": "t"}}) == {"a": [[1], [2]], "b": "t"}
     assert scored(b"a,b\n1,x\n,y\n", "text/csv")[1] == {"kinds": {"a": "float64", "b": TEXT}, "row": ["nan", "y"]}
     table = pd.DataFrame(
@@ -356,12 +359,12 @@ def test_a_table_becomes_a_document_that_pandas_reads_alike() -> None:
             "d": pa.array(["1.50", "0", "2"], pa.string()).cast(pa.decimal128(5, 2)),
         }
     )
-    frame, _ = Reader().read(documents.table_document(table))
+    frame, _ = Reader().read(table_document(table))
     assert [str(kind) for kind in frame.dtypes] == ["float64", "int16", "float32", "object", TEXT]
     assert frame["n"].tolist()[::2] == [1.0, 3.0]
     assert (frame["l"].tolist(), frame["d"].tolist()) == ([[1], None, [2, 3]], ["1.50", "0.00", "2.00"])
     with pytest.raises(ValueError, match="holds bytes"):
-        documents.table_document(pa.table({"b": [b"x"]}))
+        table_document(pa.table({"b": [b"x"]}))
 
 
 def test_answers_of_every_kind_are_json() -> None:
@@ -426,7 +429,7 @@ def test_no_document_is_read_but_as_one_or_refused(found: Any) -> None:
 def test_an_answer_of_plain_values_is_itself(found: Any) -> None:
     told = json.loads(written(found))
     assert told == json.loads(json.dumps(found), parse_constant=lambda _: None)
-    assert json.loads(json.dumps(documents.answer_of(written(found)))) == told
+    assert json.loads(json.dumps(answer_of(written(found)))) == told
 
 
 @given(st.binary(max_size=40) | DOCUMENTS.map(lambda found: json.dumps(found).encode()))

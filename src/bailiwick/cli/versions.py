@@ -205,7 +205,10 @@ def package(
             given=files,
             watch=doing.update,
         )
-    answer(f"{model} version {version} has a package for {runtime_words(made)}.", made, as_json=json)
+    told = f"{model} version {version} has a package for {runtime_words(made)}."
+    if made.signature.get("documents"):
+        told += " So it takes documents: a row of any columns to /predict, or any body of MLflow's scoring protocol."
+    answer(told, made, as_json=json)
 
 
 @app.command()

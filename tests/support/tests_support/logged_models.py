@@ -13,7 +13,7 @@ import yaml
 
 from bailiwick.core.actor import Actor
 from bailiwick.lifecycle.platform import Platform
-from bailiwick.pyfunc.archive import FORMAT, OF_DOCUMENTS, Manifest, files_of, write_archive
+from bailiwick.pyfunc.archive import Manifest, files_of, manifest_format, write_archive
 from bailiwick.pyfunc.mlmodel import Column
 from bailiwick.registry.model import ModelVersion
 
@@ -85,43 +85,35 @@ def python_package(
     params: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """A package of a Python model whose class `Model` is in the code; inputs and outputs are datatypes by name."""
-    folder = target.with_suffix(".model")
-    folder.mkdir(parents=True)
-    (folder / "model.pkl").write_bytes(pickle.dumps(made_of(code)))
-    manifest = Manifest(
-        format=FORMAT,
-        signature={
-            "inputs": [{"name": name, "datatype": kind, "shape": [-1, 1]} for name, kind in inputs.items()],
-            "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in outputs.items()],
-            "params": list(params),
-        },
-        flavours={"sklearn": {"pickled_model": "model.pkl"}},
-        inputs=tuple(Column(name, kind).described() for name, kind in inputs.items()),
-        tensors=False,
-        environment="",
-        python="",
-        files=files_of(folder),
-    )
-    with target.open("wb") as file:
-        write_archive(file, folder, manifest)
-    return target
+    signature = {
+        "inputs": [{"name": name, "datatype": kind, "shape": [-1, 1]} for name, kind in inputs.items()],
+        "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in outputs.items()],
+        "params": list(params),
+    }
+    return _package(target, code, signature, [Column(name, kind) for name, kind in inputs.items()])
 
 
-def document_package(target: Path, code: str, *, example: str = "", params: Sequence[Mapping[str, Any]] = ()) -> Path:
+def document_package(target: Path, code: str, *, example: str = "") -> Path:
     """A package of a model of which nothing says what it takes, whose class `Model` is in the code."""
+    signature = {
+        "inputs": [{"name": "request", "datatype": "BYTES", "shape": [-1]}],
+        "outputs": [{"name": "response", "datatype": "BYTES", "shape": [-1]}],
+        "documents": True,
+    }
+    return _package(target, code, signature, [], example=example)
+
+
+def _package(
+    target: Path, code: str, signature: Mapping[str, Any], columns: Sequence[Column], *, example: str = ""
+) -> Path:
     folder = target.with_suffix(".model")
     folder.mkdir(parents=True)
     (folder / "model.pkl").write_bytes(pickle.dumps(made_of(code)))
     manifest = Manifest(
-        format=OF_DOCUMENTS,
-        signature={
-            "inputs": [{"name": "request", "datatype": "BYTES", "shape": [-1]}],
-            "outputs": [{"name": "response", "datatype": "BYTES", "shape": [-1]}],
-            "documents": True,
-            "params": list(params),
-        },
+        format=manifest_format(signature),
+        signature=dict(signature),
         flavours={"sklearn": {"pickled_model": "model.pkl"}},
-        inputs=(),
+        inputs=tuple(column.described() for column in columns),
         tensors=False,
         environment="",
         python="",

@@ -14,8 +14,8 @@ from bailiwick.core.errors import InvalidInput
 from bailiwick.core.settings import Settings
 from bailiwick.lifecycle.batch.graph import GraphAnswerer, answered
 from bailiwick.pyfunc.params import held
+from bailiwick.serving.documents import answer_of, table_document
 from bailiwick.serving.failures import ModelFailed
-from bailiwick.serving.http.documents import answer_of, table_document
 from bailiwick.serving.params import TakesParams
 from bailiwick.serving.protocol import Refused
 from bailiwick.serving.python_runtime import PythonModels

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from bailiwick.core.errors import InvalidInput
 from bailiwick.endpoints.past import PastPrediction
+from bailiwick.serving.documents import answer_of_row
 from bailiwick.serving.failures import ModelFailed
-from bailiwick.serving.http.documents import answer_of_row
 from bailiwick.serving.packing import Block, blocks_of
 from bailiwick.serving.params import TakesParams
 from bailiwick.serving.runtime import Runtime

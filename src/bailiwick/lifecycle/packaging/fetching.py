@@ -40,7 +40,7 @@ def take(version: ModelVersion, given: Path, target: Path) -> str:
     Raises InvalidInput for what is no folder of plain files, CheckFailed where the version is known to have others.
     """
     if not given.is_dir():
-        raise InvalidInput(f"{str(given)!r} is no folder.")
+        raise InvalidInput(f"{str(given)!r} is no folder.", hint="Give the one that holds the file MLmodel.")
     files = files_of(given)
     size = sum(each.size_bytes for each in files)
     if len(files) > MAX_MODEL_FILES or size > MAX_MODEL_BYTES:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bailiwick.core.deferred import deferred
+from bailiwick.serving.documents import table_document
 from bailiwick.serving.http.tables import MOST_CELLS, MOST_PLAIN_BYTES
 from bailiwick.serving.protocol import InferRequest, Refused, RequestTensor
 from bailiwick.serving.router import CompiledEndpoint
@@ -27,7 +28,6 @@ WHOLE = ("messages", "prompt", "input")
 """Keys of what is for a language model: a document with one of them and none of the forms is taken as it is."""
 
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode = msgspec.json.Decoder().decode
 
 
 def request_of(
@@ -60,7 +60,8 @@ def from_json(compiled: CompiledEndpoint, body: bytes) -> tuple[InferRequest, di
     params = _value(parts.get("params", msgspec.Raw(b"null"))) or {}
     if not isinstance(params, dict):
         raise Refused(400, "params must be an object.")
-    return request_of(compiled, [_written({given[0]: parts[given[0]]})]), params, False
+    document = {name: parts[name] for name in (given[0], "dtypes") if name in parts}
+    return request_of(compiled, [_written(document)]), params, False
 
 
 def from_csv(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
@@ -88,40 +89,12 @@ def from_parquet(compiled: CompiledEndpoint, body: bytes) -> InferRequest:
         raise Refused(400, f"The body is not Parquet: {str(error)[:300]}.") from None
 
 
-def table_document(table: pa.Table) -> str:
-    """A table as a document. Raises ValueError for a column of bytes, and for moments that no calendar has."""
-    columns, dtypes = [], {}
-    for name in table.column_names:
-        column = table[name]
-        dtype = _dtype(column)
-        if dtype:
-            dtypes[name] = dtype
-        columns.append(_plain(column, name))
-    data = [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(table.num_rows)]
-    split = {"columns": table.column_names, "data": data}
-    return json.dumps({"dataframe_split": split, **({"dtypes": dtypes} if dtypes else {})})
-
-
 def from_rows(compiled: CompiledEndpoint, rows: Sequence[Any]) -> InferRequest:
     """A document for each row: an object is a row of a table, anything else one of an array."""
     documents = [
         json.dumps({"dataframe_records" if isinstance(row, dict) else "inputs": [row]}, allow_nan=False) for row in rows
     ]
     return request_of(compiled, documents, rows if all(isinstance(row, dict) for row in rows) else ())
-
-
-def answer_of(text: str) -> Any:
-    """What a model answered; the text itself where it is no JSON, as that of a constant may be."""
-    try:
-        return _decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return text
-
-
-def answer_of_row(text: str) -> Any:
-    """The same for a document of one row: what a list of one says is said of that row."""
-    found = answer_of(text)
-    return found[0] if isinstance(found, list) and len(found) == 1 else found
 
 
 def _parts(body: bytes) -> dict[str, msgspec.Raw]:
@@ -155,30 +128,3 @@ def _value(raw: msgspec.Raw) -> Any:
         return json.loads(bytes(raw))
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"Invalid input. A parameter cannot be read: {error}.") from None
-
-
-def _dtype(column: pa.ChunkedArray) -> str:
-    """Pandas' name of what JSON does not tell; empty where it does, or where a null leaves no such type."""
-    kind = column.type
-    if pa.types.is_timestamp(kind):
-        return f"datetime64[ns, {'UTC'}]" if kind.tz else "datetime64[ns]"
-    if pa.types.is_dictionary(kind):
-        return "category"
-    if column.null_count and not pa.types.is_floating(kind):
-        return ""
-    plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    return {"halffloat": "float16", "float": "float32", "double": "float64"}.get(str(kind), str(kind)) if plain else ""
-
-
-def _plain(column: pa.ChunkedArray, name: str) -> list[Any]:
-    kind = column.type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        raise ValueError(f"column {name[:100]!r} holds bytes, which no document can")
-    if pa.types.is_timestamp(kind) and kind.tz:
-        column = column.cast(pa.timestamp(kind.unit, "UTC"))
-    if pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
-        column = column.cast(pa.string())
-    found: list[Any] = column.to_pylist()
-    if pa.types.is_temporal(kind) and any(type(text) is str and text.startswith("<") for text in found):
-        raise ValueError("a moment is out of the range of the calendar")  # Arrow writes that it is, in angle brackets
-    return found

@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from bailiwick.core.ids import new_id
+from bailiwick.serving.documents import answer_of
 from bailiwick.serving.execution import Execution
 from bailiwick.serving.http import documents
 from bailiwick.serving.http.columns import from_array, from_columns, from_records, listed_outputs
@@ -68,7 +69,7 @@ class Scoring:
         Of a model of documents, what it answered; as it is where the document was for a language model.
         """
         if taken.compiled.documents:
-            said = documents.answer_of(str(done.outputs[0][0]))
+            said = answer_of(str(done.outputs[0][0]))
             return msgspec.json.encode(said if taken.wanted else {"predictions": said})
         outputs = listed_outputs(taken.compiled, done)
         predictions: list[Any] = outputs[0][1]

@@ -10,6 +10,7 @@ import msgspec
 import orjson
 
 from bailiwick.core.ids import new_id
+from bailiwick.serving.documents import answer_of_row
 from bailiwick.serving.execution import Execution
 from bailiwick.serving.frames import FALLBACK, MIXED
 from bailiwick.serving.http import documents
@@ -51,7 +52,7 @@ class PlainRows:
         compiled = taken.compiled
         outputs = listed_outputs(compiled, done)
         if compiled.documents:
-            outputs = [(name, [documents.answer_of_row(text) for text in texts]) for name, texts in outputs]
+            outputs = [(name, [answer_of_row(text) for text in texts]) for name, texts in outputs]
         told = {"fallback": True} if compiled.definition.role == FALLBACK else {}
         predictions = []
         for row in range(taken.batch.rows):
